@@ -1,0 +1,134 @@
+//! External-worker jobs as records of `xc.<flow>.jobs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::record::{Header, OutgoingRecord, Record};
+
+/// A locked job of the workflow service, as the job acquirer writes it to `xc.<flow>.jobs`. The same job may be
+/// written more than once: whoever runs it must recognise its `job_id`.
+///
+/// Fields that this version does not know are ignored on reading, so that instances of two versions can run together.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRecord {
+    /// The engine's id of the job; also the idempotency key of whatever is done for it.
+    pub job_id: String,
+    /// The engine's correlation id: stays the same when the engine creates the job anew after a failure.
+    pub correlation_id: Option<String>,
+    /// The external-worker topic of the model, such as `tickets.outcome`.
+    pub topic: String,
+    /// The process instance that waits for the job; the record's key.
+    pub process_instance_id: String,
+    /// The process definition's id, `key:version:uuid` where the engine follows Flowable.
+    pub process_definition_id: Option<String>,
+    /// The id of the service task in the model.
+    pub element_id: Option<String>,
+    /// The instance's business key, where the engine gives it with the job.
+    #[serde(default)]
+    pub business_key: Option<String>,
+    /// The variables that the job carries, as JSON.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Value>,
+    /// How many tries the engine still allows.
+    pub retries: Option<i32>,
+    /// When the lock ends and the engine may hand the job out again.
+    pub lock_expires_at: Option<Timestamp>,
+}
+
+impl JobRecord {
+    /// The topic of a flow's jobs.
+    #[must_use]
+    pub fn topic_of(flow: &str) -> String {
+        format!("xc.{flow}.jobs")
+    }
+
+    /// The record for the flow's jobs topic, keyed by the process instance, so that jobs of one instance keep their
+    /// order.
+    ///
+    /// # Errors
+    /// When the variables cannot be written as JSON.
+    pub fn to_record(&self, flow: &str) -> Result<OutgoingRecord, BadJobRecord> {
+        let value = serde_json::to_vec(self).map_err(|error| BadJobRecord::Unwritable {
+            job_id: self.job_id.clone(),
+            problem: error.to_string(),
+        })?;
+        Ok(OutgoingRecord {
+            topic: Self::topic_of(flow).into(),
+            partition: None,
+            key: Some(self.process_instance_id.clone().into_bytes()),
+            value: Some(value),
+            headers: vec![Header::text("content-type", "application/json")],
+        })
+    }
+
+    /// Reads a record of the jobs topic.
+    ///
+    /// # Errors
+    /// When the value is null or not a job; both mean that something else writes to the topic.
+    pub fn from_record(record: &Record) -> Result<Self, BadJobRecord> {
+        let coordinates = || record.coordinates.to_string();
+        let value = record.value.as_deref().ok_or_else(|| BadJobRecord::Null {
+            coordinates: coordinates(),
+        })?;
+        serde_json::from_slice(value).map_err(|error| BadJobRecord::Unreadable {
+            coordinates: coordinates(),
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+}
+
+impl fmt::Debug for JobRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRecord")
+            .field("job_id", &self.job_id)
+            .field("topic", &self.topic)
+            .field("process_instance_id", &self.process_instance_id)
+            .field("element_id", &self.element_id)
+            .field(
+                "variables",
+                &format_args!("{} variables", self.variables.len()),
+            )
+            .field("retries", &self.retries)
+            .field("lock_expires_at", &self.lock_expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A job that cannot be written to, or read from, the jobs topic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadJobRecord {
+    /// The job has no JSON form.
+    #[error("job {job_id} cannot be written as JSON: {problem}")]
+    Unwritable {
+        /// The job.
+        job_id: String,
+        /// What the writer said.
+        problem: String,
+    },
+    /// The record has a null value.
+    #[error(
+        "{coordinates}: the job record has a null value; only the job acquirer may write to this topic"
+    )]
+    Null {
+        /// Where the record stands.
+        coordinates: String,
+    },
+    /// The record is no job.
+    #[error(
+        "{coordinates}: the record is not a job (line {line}, column {column}); only the job acquirer may write to this topic"
+    )]
+    Unreadable {
+        /// Where the record stands.
+        coordinates: String,
+        /// Line inside the value, from 1.
+        line: usize,
+        /// Column inside the line, from 1.
+        column: usize,
+    },
+}
