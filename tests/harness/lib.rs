@@ -1,0 +1,27 @@
+//! Starts the real parts and the connector for the promise tests
+//!
+//! [`Kafka::shared`] and [`Flowable::shared`] start one broker and one engine per test process, at first use; everything that
+//! is started here ends with the test process, however that ends. Tests keep apart by names: see [`unique`].
+
+mod connector;
+mod flowable;
+mod kafka;
+mod kcat;
+mod parts;
+mod process;
+mod topic;
+mod wait;
+
+pub use connector::{Connector, connector_binary};
+pub use flowable::Flowable;
+pub use kafka::Kafka;
+pub use kcat::{Keyed, publish_with_kcat};
+pub use parts::{free_address, repository};
+pub use process::{Process, Signal};
+pub use topic::{Received, Sent, create_topic, produce, read_all};
+pub use wait::{DEADLINE, until};
+
+/// A name no other test of this run uses, for topics, groups, transactional ids, business keys and workers
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}.{}", uuid::Uuid::new_v4().simple())
+}
