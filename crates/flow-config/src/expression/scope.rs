@@ -1,0 +1,266 @@
+//! The variables of an expression: declared for the check, bound for an evaluation.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use cel::{Context, Value as Cel};
+use event_model::{Event, EventSchema, Record};
+use serde_json::Value as Json;
+
+use super::check::{Scope, Uses};
+use super::types::{RecordType, Type};
+use super::{EvaluationError, language, value};
+
+/// What the expressions of a source or step may use: `event`, `ce` and `record`.
+pub(crate) fn step_scope(schema: &EventSchema) -> Scope {
+    let text = || Type::Text;
+    let ce = [
+        ("id", text()),
+        ("source", text()),
+        ("type", text()),
+        ("subject", text().nullable()),
+        ("time", text().nullable()),
+    ];
+    let record = [
+        ("topic", text()),
+        ("partition", Type::Int),
+        ("offset", Type::Int),
+        ("key", text().nullable()),
+    ];
+    Scope {
+        variables: vec![
+            ("event", Type::of_schema(schema.avro())),
+            ("ce", Type::record(ce)),
+            ("record", Type::record(record)),
+        ],
+        declared_in: format!("schema {}", schema.name()),
+        not_null: Vec::new(),
+    }
+}
+
+/// What the expressions of a job may use: `vars`, the process variables by name.
+pub(crate) fn job_scope() -> Scope {
+    Scope {
+        variables: vec![("vars", Type::Map(Arc::new(Type::Dyn)))],
+        declared_in: "the process".to_owned(),
+        not_null: Vec::new(),
+    }
+}
+
+impl Scope {
+    /// Whether a path leads through records alone, or to a process variable: then looking it up gives what the
+    /// interpreter would give. A key of a map may be absent, which is for the interpreter to refuse.
+    pub(crate) fn is_plain_path(&self, path: &[&str]) -> bool {
+        let Some((root, fields)) = path.split_first() else {
+            return false;
+        };
+        if *root == "vars" {
+            return !fields.is_empty();
+        }
+        let mut of = self
+            .variables
+            .iter()
+            .find(|(name, _)| name == root)
+            .map(|(_, of)| of);
+        for field in fields {
+            of = match of.map(Type::without_null) {
+                Some(Type::Record(record)) => record.field(field),
+                _ => None,
+            };
+        }
+        of.is_some() && !fields.is_empty()
+    }
+}
+
+/// The part of an event that the expressions of a flow need as CEL values.
+#[derive(Debug)]
+pub(crate) struct Needed {
+    event: Type,
+    ce: bool,
+    record: bool,
+}
+
+impl Needed {
+    pub(crate) fn of(scope: &Scope, uses: &Uses) -> Self {
+        let event = scope
+            .variables
+            .iter()
+            .find(|(name, _)| *name == "event")
+            .map_or(Type::Dyn, |(_, of)| of.clone());
+        let event = match event {
+            Type::Record(record) if !uses.whole_event => {
+                let used = |(name, _): &&(String, Type)| uses.event_fields.contains(name);
+                Type::Record(Arc::new(RecordType {
+                    fields: record.fields.iter().filter(used).cloned().collect(),
+                }))
+            }
+            other => other,
+        };
+        Self {
+            event,
+            ce: uses.variables.contains("ce"),
+            record: uses.variables.contains("record"),
+        }
+    }
+}
+
+/// The variables of one event or job, converted for the interpreter when the first expression asks for it.
+pub(crate) struct Evaluation<'a> {
+    inputs: Inputs<'a>,
+    context: OnceCell<Context<'static, 'static>>,
+}
+
+enum Inputs<'a> {
+    Step {
+        event: &'a Event,
+        record: &'a Record,
+        needed: &'a Needed,
+    },
+    Job {
+        vars: BTreeMap<&'a str, &'a Json>,
+    },
+}
+
+impl<'a> Evaluation<'a> {
+    pub(crate) fn of_event(event: &'a Event, record: &'a Record, needed: &'a Needed) -> Self {
+        Self {
+            inputs: Inputs::Step {
+                event,
+                record,
+                needed,
+            },
+            context: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn of_job(vars: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Self {
+        let vars = vars
+            .into_iter()
+            .map(|(name, value)| (name.as_str(), value))
+            .collect();
+        Self {
+            inputs: Inputs::Job { vars },
+            context: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn context(&self) -> &Context<'static, 'static> {
+        self.context.get_or_init(|| {
+            // Cheap: the functions live in the shared language.
+            let mut context = Context::with_env(language());
+            match &self.inputs {
+                Inputs::Step {
+                    event,
+                    record,
+                    needed,
+                } => {
+                    context.add_variable_from_value(
+                        "event",
+                        value::to_cel(&event.data, &needed.event),
+                    );
+                    if needed.ce {
+                        context.add_variable_from_value(
+                            "ce",
+                            value::to_cel(&all_of(CE, |name| ce(event, name)), &Type::Dyn),
+                        );
+                    }
+                    if needed.record {
+                        let fields = all_of(RECORD, |name| record_field(record, name));
+                        context
+                            .add_variable_from_value("record", value::to_cel(&fields, &Type::Dyn));
+                    }
+                }
+                Inputs::Job { vars } => {
+                    let entries = vars
+                        .iter()
+                        .map(|(name, of)| ((*name).to_owned(), value::to_cel(of, &Type::Dyn)));
+                    let map: HashMap<String, Cel> = entries.collect();
+                    context.add_variable_from_value("vars", map);
+                }
+            }
+            context
+        })
+    }
+
+    /// The value at a path that the check has found to exist; absent data fields are null.
+    pub(crate) fn look_up(&self, path: &[String]) -> Result<Json, EvaluationError> {
+        let (root, fields) = path
+            .split_first()
+            .ok_or_else(|| EvaluationError("the path is empty".to_owned()))?;
+        match (&self.inputs, root.as_str(), fields) {
+            (Inputs::Step { event, .. }, "event", fields) => {
+                Ok(below(&event.data, fields)?.unwrap_or(Json::Null))
+            }
+            (Inputs::Step { event, .. }, "ce", [name]) => Ok(ce(event, name)),
+            (Inputs::Step { record, .. }, "record", [name]) => Ok(record_field(record, name)),
+            (Inputs::Job { vars }, "vars", [name, fields @ ..]) => {
+                let absent = || EvaluationError(format!("the process has no variable `{name}`"));
+                let variable = vars.get(name.as_str()).ok_or_else(absent)?;
+                below(variable, fields)?
+                    .ok_or_else(|| EvaluationError(format!("there is no `{}`", path.join("."))))
+            }
+            _ => Err(EvaluationError(format!("there is no `{}`", path.join(".")))),
+        }
+    }
+}
+
+/// Follows fields down into JSON; `None` where the last one is absent.
+fn below(json: &Json, fields: &[String]) -> Result<Option<Json>, EvaluationError> {
+    let mut at = json;
+    for (depth, field) in fields.iter().enumerate() {
+        match at {
+            Json::Object(object) => match object.get(field) {
+                Some(inner) => at = inner,
+                None if depth + 1 == fields.len() => return Ok(None),
+                None => return Err(EvaluationError(format!("there is no `{field}`"))),
+            },
+            other => {
+                return Err(EvaluationError(format!(
+                    "`{field}` is asked of {}",
+                    value::noun(other)
+                )));
+            }
+        }
+    }
+    Ok(Some(at.clone()))
+}
+
+const CE: &[&str] = &["id", "source", "type", "subject", "time"];
+const RECORD: &[&str] = &["topic", "partition", "offset", "key"];
+
+fn all_of(names: &[&str], field: impl Fn(&str) -> Json) -> Json {
+    Json::Object(
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), field(name)))
+            .collect(),
+    )
+}
+
+fn ce(event: &Event, name: &str) -> Json {
+    let text = |text: Option<&String>| text.map_or(Json::Null, |text| Json::String(text.clone()));
+    match name {
+        "id" => text(Some(&event.id)),
+        "source" => text(Some(&event.source)),
+        "type" => text(Some(&event.kind)),
+        "subject" => text(event.subject.as_ref()),
+        "time" => text(event.time.as_ref()),
+        _ => Json::Null,
+    }
+}
+
+/// A key that is not UTF-8 is null to expressions: they have texts, not bytes.
+fn record_field(record: &Record, name: &str) -> Json {
+    match name {
+        "topic" => Json::String(record.coordinates.topic.to_string()),
+        "partition" => Json::from(record.coordinates.partition.get()),
+        "offset" => Json::from(record.coordinates.offset.get()),
+        "key" => record
+            .key
+            .as_deref()
+            .and_then(|key| std::str::from_utf8(key).ok())
+            .map_or(Json::Null, Json::from),
+        _ => Json::Null,
+    }
+}

@@ -1,0 +1,29 @@
+//! Flow folders and the settings file: parsing, checking, expressions.
+//!
+//! A person writes `flows/<name>/flow.toml` and `xconnector.toml`; this crate turns them into values that the rest of
+//! the connector can trust, or into a list of [`Problem`]s, all of them, each with file, line and what would be right.
+//! It reads files and, for settings alone, the environment; it opens no connection.
+//!
+//! Read in this order: [`Flow`] (what a flow is), `flow/plan` (what an event means to it), `expression` (CEL),
+//! [`Settings`].
+
+mod check;
+mod document;
+mod environment;
+mod expression;
+mod flow;
+mod problem;
+mod settings;
+
+pub use check::{CheckReport, check};
+pub use environment::Environment;
+pub use expression::Expression;
+pub use flow::{
+    Action, Flow, Job, LaneKey, Limits, OnExhausted, OnNull, PlanError, Planned, PlannedAction,
+    Publish, Reply, Source, StartFrom, Step, Variables,
+};
+pub use problem::Problem;
+pub use settings::{
+    Credentials, Delivery, Dialect, EngineSettings, EngineUrls, GroupProtocol, JobPaths,
+    JobSettings, KafkaSettings, PropertyValue, Settings,
+};

@@ -1,0 +1,236 @@
+//! `xconnector.toml`: where Kafka and the engine are, and how this deployment runs.
+
+mod engine;
+mod kafka;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::document::{Document, Section, Zero};
+use crate::environment::Environment;
+use crate::problem::Problem;
+
+pub use engine::{Credentials, Dialect, EngineSettings, EngineUrls, JobPaths};
+pub use kafka::{Delivery, GroupProtocol, KafkaSettings, PropertyValue};
+
+/// The settings of one deployment. Its `Debug` form holds no secret.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Name of the deployment: first part of consumer groups and transactional ids, and the worker id toward the engine.
+    pub deployment: String,
+    /// Folder of the flows.
+    pub flows: PathBuf,
+    /// Folder of the schemas.
+    pub schemas: PathBuf,
+    /// The broker.
+    pub kafka: KafkaSettings,
+    /// The workflow service.
+    pub engine: EngineSettings,
+    /// Confluent schema ids and the names of the schemas they stand for.
+    pub schema_ids: BTreeMap<u32, String>,
+    /// Where metrics and health are served.
+    pub metrics_listen: SocketAddr,
+    /// How external-worker jobs are fetched.
+    pub jobs: JobSettings,
+    /// How long a stop waits for what is under way.
+    pub drain_timeout: Duration,
+}
+
+/// How external-worker jobs are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobSettings {
+    /// How long the engine keeps a job for us; must exceed the time from fetching to completing it.
+    pub lock_duration: Duration,
+    /// Most jobs in one call.
+    pub batch: usize,
+    /// Pause after a call that brought no job.
+    pub poll_interval: Duration,
+}
+
+const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
+
+impl Settings {
+    /// Reads and checks the settings file. Secrets and `{ env = "…" }` values come from the process environment or
+    /// from files; relative paths are relative to the settings file.
+    ///
+    /// # Errors
+    /// Every mistake found, in the order of the file.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        Self::load_with(path, &Environment::of_process())
+    }
+
+    /// As [`Settings::load`], with a given environment.
+    ///
+    /// # Errors
+    /// Every mistake found, in the order of the file.
+    pub fn load_with(path: &Path, environment: &Environment) -> Result<Self, Vec<Problem>> {
+        let document = Document::read(path).map_err(|mut problem| {
+            problem.help =
+                "name the settings file, or write one; every field is described in the README"
+                    .to_owned();
+            vec![problem]
+        })?;
+        let settings = read(
+            &document,
+            path.parent().unwrap_or(Path::new("")),
+            environment,
+        );
+        match (settings, document.into_problems()) {
+            (Some(settings), problems) if problems.is_empty() => Ok(settings),
+            (_, problems) if !problems.is_empty() => Err(problems),
+            // Every absent part has been reported; this line keeps a failure from being silent if one is not.
+            _ => Err(vec![Problem::of_file(
+                path,
+                "cannot be used, for a reason that was not found",
+                "",
+            )]),
+        }
+    }
+}
+
+fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Settings> {
+    let parsed = document.parse();
+    let root = Section::root(document, &parsed);
+    let sources = value::Sources { environment, dir };
+    let deployment = deployment(&root);
+    let folder = |name, default: &str| {
+        let given = root.string(name).map(|text| text.get_ref().clone());
+        dir.join(given.unwrap_or_else(|| default.to_owned()))
+    };
+    let (flows, schemas) = (folder("flows", "flows"), folder("schemas", "schemas"));
+    let kafka = root
+        .require("kafka", "write [kafka] and bootstrap_servers = \"…\"")
+        .then(|| root.table("kafka"))
+        .flatten();
+    let kafka = kafka.and_then(|section| kafka::read(&section, &sources));
+    let engine = root
+        .require(
+            "engine",
+            "write [engine] with dialect, urls and credentials",
+        )
+        .then(|| root.table("engine"))
+        .flatten();
+    let engine = engine.and_then(|section| engine::read(&section, &sources));
+    let schema_ids = root
+        .table("schema_ids")
+        .map(|section| schema_ids(&section))
+        .unwrap_or_default();
+    let metrics_listen = root
+        .table("metrics")
+        .and_then(|section| listen(&section))
+        .unwrap_or(DEFAULT_LISTEN.into());
+    let jobs = jobs(root.table("jobs").as_ref(), engine.as_ref());
+    let drain_timeout = root.table("shutdown").and_then(|section| {
+        let timeout = section.duration("drain_timeout", Zero::Refused);
+        section.finish_as(|_| timeout)
+    });
+    root.finish();
+    Some(Settings {
+        deployment: deployment?,
+        flows,
+        schemas,
+        kafka: kafka?,
+        engine: engine?,
+        schema_ids,
+        metrics_listen,
+        jobs,
+        drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(20)),
+    })
+}
+
+fn deployment(root: &Section<'_>) -> Option<String> {
+    let name = root.required_string(
+        "deployment",
+        "for instance deployment = \"crm-production\"; consumer groups are named after it",
+    )?;
+    let text = name.get_ref();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.is_empty() || text.len() > 100 || !text.chars().all(allowed) {
+        root.report(
+            name.span().start,
+            "deployment",
+            format!("`{text}` cannot be part of a group id"),
+            "use 1 to 100 letters, digits, - and _",
+        );
+    }
+    Some(text.clone())
+}
+
+fn schema_ids(section: &Section<'_>) -> BTreeMap<u32, String> {
+    let mut ids = BTreeMap::new();
+    for (id, at, schema) in section.entries() {
+        match (id.parse::<u32>(), schema.get_ref().as_str()) {
+            (Ok(id), Some(name)) => {
+                ids.insert(id, name.to_owned());
+            }
+            (Err(_), _) => section.report(
+                at,
+                id,
+                format!("`{id}` is no schema id"),
+                "write 17 = \"ticket/v1\"",
+            ),
+            (Ok(_), None) => {
+                section.wrong_type::<()>(id, schema, "the name of a schema, \"ticket/v1\"");
+            }
+        }
+    }
+    ids
+}
+
+fn listen(section: &Section<'_>) -> Option<SocketAddr> {
+    let text = section.string("listen");
+    section.finish();
+    let text = text?;
+    let address = text.get_ref().parse();
+    if address.is_err() {
+        let message = format!("`{}` is no address and port", text.get_ref());
+        section.report(
+            text.span().start,
+            "listen",
+            message,
+            "for instance \"127.0.0.1:9464\", or \"0.0.0.0:9464\" for every interface",
+        );
+    }
+    address.ok()
+}
+
+fn jobs(section: Option<&Section<'_>>, engine: Option<&EngineSettings>) -> JobSettings {
+    let mut jobs = JobSettings {
+        lock_duration: Duration::from_secs(600),
+        batch: 32,
+        poll_interval: Duration::from_secs(1),
+    };
+    let Some(section) = section else { return jobs };
+    jobs.lock_duration = section
+        .duration("lock_duration", Zero::Refused)
+        .unwrap_or(jobs.lock_duration);
+    jobs.poll_interval = section
+        .duration("poll_interval", Zero::Refused)
+        .unwrap_or(jobs.poll_interval);
+    let batch = section
+        .integer("batch", 1..=1000)
+        .and_then(|batch| usize::try_from(batch).ok());
+    jobs.batch = batch.unwrap_or(jobs.batch);
+    section.finish();
+    if let Some(engine) = engine
+        && jobs.lock_duration <= engine.request_timeout
+    {
+        let help =
+            "a job must stay ours until its outcome is published and it is completed; 10m is usual";
+        section.report(
+            section.at(),
+            "lock_duration",
+            "is not longer than the engine's request_timeout",
+            help,
+        );
+    }
+    jobs
+}
