@@ -132,3 +132,71 @@ pub enum BadJobRecord {
         column: usize,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::{Coordinates, Offset, Partition};
+
+    fn job() -> JobRecord {
+        JobRecord {
+            job_id: "j-1".to_owned(),
+            correlation_id: Some("c-1".to_owned()),
+            topic: "tickets.outcome".to_owned(),
+            process_instance_id: "p-1".to_owned(),
+            process_definition_id: Some("ticket_triage:1:abc".to_owned()),
+            element_id: Some("publishOutcome".to_owned()),
+            business_key: None,
+            variables: BTreeMap::from([("decision".to_owned(), json!("hunter2"))]),
+            retries: Some(3),
+            lock_expires_at: Some(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn received(value: Option<Vec<u8>>) -> Record {
+        Record {
+            coordinates: Coordinates {
+                topic: "xc.tickets.jobs".into(),
+                partition: Partition::new(0),
+                offset: Offset::new(3),
+            },
+            key: None,
+            value,
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_job_survives_the_jobs_topic_keyed_by_its_instance() {
+        let sent = job().to_record("tickets").expect("written");
+        assert_eq!(&*sent.topic, "xc.tickets.jobs");
+        assert_eq!(sent.key.as_deref(), Some(b"p-1".as_slice()));
+        let read = JobRecord::from_record(&received(sent.value)).expect("read");
+        assert_eq!(read, job());
+    }
+
+    #[test]
+    fn a_job_of_a_newer_or_older_version_is_read() {
+        let text = r#"{"jobId":"j","topic":"t","processInstanceId":"p","later":1}"#;
+        let read = JobRecord::from_record(&received(Some(text.into()))).expect("read");
+        assert_eq!((read.job_id.as_str(), read.retries), ("j", None));
+    }
+
+    #[test]
+    fn what_is_no_job_is_named_by_its_coordinates_alone() {
+        for value in [None, Some(b"{\"jobId\":\"hunter2\"}".to_vec())] {
+            let error = JobRecord::from_record(&received(value)).expect_err("refused");
+            let text = error.to_string();
+            assert!(text.starts_with("xc.tickets.jobs/0@3:"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_variables() {
+        assert!(!format!("{:?}", job()).contains("hunter2"));
+    }
+}

@@ -20,8 +20,9 @@ pub(crate) enum ReadError {
     Violation(Fault),
 }
 
-/// Deeper nesting is refused before the stack is in danger; parsed JSON has a similar bound of 128.
-const MAX_DEPTH: usize = 100;
+/// Deeper nesting is refused before the stack is in danger. Parsed JSON ends at 128; a nullable reference is one level
+/// there and two here, so whatever came as JSON can also come as Avro.
+const MAX_DEPTH: usize = 256;
 
 /// Reads one datum and all of it.
 pub(crate) fn read(writer: &Plan, reader: &Plan, datum: &[u8]) -> Result<Value, ReadError> {
@@ -77,7 +78,11 @@ impl<'a> Reading<'a> {
                 .ok_or_else(|| Fault::new("a union names a branch that it does not have"))?;
             return self.value(branch, wanted);
         }
-        let wanted = self.or_violated(types.branch_for(written, wanted))?;
+        // With one schema for both, what is wanted is what was written, a union's branch included.
+        let wanted = match types.same() {
+            true => written,
+            false => self.or_violated(types.branch_for(written, wanted))?,
+        };
         let reader_node = types.reader.node(wanted);
         match (writer_node, reader_node) {
             (Node::Record(from), Node::Record(to)) if types.same() => self.same_record(from, to),

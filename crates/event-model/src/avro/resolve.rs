@@ -37,7 +37,7 @@ impl Types<'_> {
         let Node::Union(branches) = self.reader.node(wanted) else {
             return match fit(from, self.reader.node(wanted)) {
                 Fit::No => Err(self.mismatch(written, wanted)),
-                Fit::Promotion | Fit::Kind | Fit::Name => Ok(wanted),
+                Fit::Promotion | Fit::Kind | Fit::ShortName | Fit::Name => Ok(wanted),
             };
         };
         branches
@@ -67,13 +67,19 @@ enum Fit {
     No,
     Promotion,
     Kind,
+    ShortName,
     Name,
 }
 
 fn fit(from: &Node, to: &Node) -> Fit {
-    let named = |from: &str, to: &str| match unqualified(from) == unqualified(to) {
-        true => Fit::Name,
-        false => Fit::Kind,
+    let named = |from: &str, to: &str| {
+        if from == to {
+            Fit::Name
+        } else if unqualified(from) == unqualified(to) {
+            Fit::ShortName
+        } else {
+            Fit::Kind
+        }
     };
     match (from, to) {
         (Node::Null, Node::Null)
@@ -157,9 +163,7 @@ pub(super) fn promote(raw: Raw<'_>, to: &Node) -> Result<Value, Fault> {
         (Raw::Boolean(boolean), Node::Boolean) => Ok(boolean.into()),
         (Raw::Whole(number), Node::Int(_) | Node::Long(_)) => Ok(number.into()),
         // Avro's promotion of long to a floating type rounds.
-        #[expect(clippy::cast_precision_loss, reason = "the promotion is defined so")]
         (Raw::Whole(number), Node::Float) => finite(f64::from(number as f32), "float"),
-        #[expect(clippy::cast_precision_loss, reason = "the promotion is defined so")]
         (Raw::Whole(number), Node::Double) => finite(number as f64, "double"),
         (Raw::Floating(number), Node::Float | Node::Double) => finite(number, "number"),
         (Raw::Bytes(bytes), Node::Bytes) => Ok(STANDARD.encode(bytes).into()),

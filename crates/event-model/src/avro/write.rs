@@ -25,10 +25,6 @@ fn write_node(plan: &Plan, id: NodeId, value: &Value, out: &mut Vec<u8>) -> Resu
         }
         (Node::Float, Value::Number(number)) => {
             let number = number.as_f64().ok_or_else(unchecked)?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "the check has rounded it to a float already"
-            )]
             out.extend_from_slice(&(number as f32).to_le_bytes());
             Ok(())
         }

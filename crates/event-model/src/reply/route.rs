@@ -1,5 +1,6 @@
 //! Where a reply goes, and the CloudEvents headers that it carries.
 
+use std::fmt;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -21,6 +22,16 @@ pub struct ReplyRoute<'a> {
     pub key: Option<&'a [u8]>,
     /// JSON or Avro.
     pub encoding: ReplyEncoding,
+}
+
+impl fmt::Debug for ReplyRoute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyRoute")
+            .field("flow", &self.flow)
+            .field("topic", &self.topic)
+            .field("encoding", &self.encoding)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The namespace of reply ids: a fixed random UUID, so that our ids meet nobody else's.

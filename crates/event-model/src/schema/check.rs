@@ -13,95 +13,78 @@ use super::violation::{Fault, Step};
 /// The recursion is as deep as the value is nested: at most 128 for parsed JSON, and no deeper than the schema for
 /// schemas that do not refer back to themselves.
 pub(crate) fn check(plan: &Plan, id: NodeId, value: &mut Value) -> Result<(), Fault> {
-    match plan.node(id) {
-        Node::Null => match value {
-            Value::Null => Ok(()),
-            found => Err(expected("null", found)),
-        },
-        Node::Boolean => match value {
-            Value::Bool(_) => Ok(()),
-            found => Err(expected("boolean", found)),
-        },
-        Node::Int(whole) => {
+    match (plan.node(id), value) {
+        (Node::Null, Value::Null)
+        | (Node::Boolean, Value::Bool(_))
+        | (Node::String, Value::String(_)) => Ok(()),
+        (Node::Int(whole), value) => {
             let number = whole_number("int", *whole, value)?;
             i32::try_from(number)
                 .map_err(|_| Fault::new("expected int, found a number beyond 32 bits"))?;
             *value = number.into();
             Ok(())
         }
-        Node::Long(whole) => {
+        (Node::Long(whole), value) => {
             *value = whole_number("long", *whole, value)?.into();
             Ok(())
         }
-        Node::Float => {
-            let number = floating("float", value)?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "rounding to float is what the schema asks for"
-            )]
-            let narrow = number as f32;
+        (Node::Float, value) => {
+            // Rounding to float is what the schema asks for.
+            let narrow = floating("float", value)? as f32;
             *value = finite(f64::from(narrow), "float")?;
             Ok(())
         }
-        Node::Double => {
+        (Node::Double, value) => {
             *value = finite(floating("double", value)?, "double")?;
             Ok(())
         }
-        Node::Bytes => binary("bytes", value).map(|_| ()),
-        Node::Fixed { name, size } => match binary(name, value)? {
+        (Node::Bytes, Value::String(text)) => binary("bytes", text).map(drop),
+        (Node::Fixed { name, size }, Value::String(text)) => match binary(name, text)? {
             length if length == *size => Ok(()),
             length => Err(Fault::new(format!(
                 "expected {size} bytes for {name}, found {length}"
             ))),
         },
-        Node::String => match value {
-            Value::String(_) => Ok(()),
-            found => Err(expected("string", found)),
-        },
-        Node::Uuid => match value {
-            Value::String(text) => {
-                *text = canonical_uuid(text)?;
-                Ok(())
+        (Node::Uuid, Value::String(text)) => {
+            *text = canonical_uuid(text)?;
+            Ok(())
+        }
+        (Node::Enum(symbols), Value::String(text)) => {
+            if symbols.symbols.contains(text) {
+                return Ok(());
             }
-            found => Err(expected("uuid", found)),
-        },
-        Node::Enum(symbols) => match value {
-            Value::String(text) if symbols.symbols.iter().any(|symbol| symbol == text) => Ok(()),
-            Value::String(_) => Err(Fault::new(format!(
+            Err(Fault::new(format!(
                 "expected one of {}, found other text",
                 symbols.symbols.join(", ")
-            ))),
-            found => Err(expected("enum symbol", found)),
-        },
-        Node::Array(items) => match value {
-            Value::Array(values) => {
-                values
-                    .iter_mut()
-                    .enumerate()
-                    .try_for_each(|(position, item)| {
-                        check(plan, *items, item)
-                            .map_err(|fault| fault.within(Step::Item(position)))
-                    })
+            )))
+        }
+        (Node::Array(items), Value::Array(values)) => {
+            for (position, item) in values.iter_mut().enumerate() {
+                check(plan, *items, item).map_err(|fault| fault.within(Step::Item(position)))?;
             }
-            found => Err(expected("array", found)),
-        },
-        Node::Map(values) => match value {
-            Value::Object(entries) => {
-                entries
-                    .values_mut()
-                    .enumerate()
-                    .try_for_each(|(position, entry)| {
-                        check(plan, *values, entry)
-                            .map_err(|fault| fault.within(Step::Entry(position)))
-                    })
+            Ok(())
+        }
+        (Node::Map(values), Value::Object(entries)) => {
+            for (position, entry) in entries.values_mut().enumerate() {
+                check(plan, *values, entry).map_err(|fault| fault.within(Step::Entry(position)))?;
             }
-            found => Err(expected("map", found)),
-        },
-        Node::Record(record) => match value {
-            Value::Object(entries) => check_record(plan, record, entries),
-            found => Err(expected(&format!("record {}", record.name), found)),
-        },
-        Node::Union(branches) => check_union(plan, branches, value),
+            Ok(())
+        }
+        (Node::Record(record), Value::Object(entries)) => check_record(plan, record, entries),
+        (Node::Union(branches), value) => check_union(plan, branches, value),
+        (
+            Node::Null
+            | Node::Boolean
+            | Node::String
+            | Node::Bytes
+            | Node::Fixed { .. }
+            | Node::Uuid
+            | Node::Enum(_)
+            | Node::Array(_)
+            | Node::Map(_)
+            | Node::Record(_),
+            found,
+        ) => Err(expected(plan.type_name(id), found)),
     }
 }
 
@@ -248,10 +231,6 @@ fn floating(kind: &str, value: &Value) -> Result<f64, Fault> {
         return Err(expected(kind, value));
     };
     let wide = number.as_f64().ok_or_else(|| expected(kind, value))?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the comparison detects what the cast changes"
-    )]
     let same = match (number.as_i64(), number.as_u64()) {
         (Some(whole), _) => wide as i128 == i128::from(whole),
         (None, Some(whole)) => wide as i128 == i128::from(whole),
@@ -277,10 +256,7 @@ pub(crate) fn finite(number: f64, kind: &str) -> Result<Value, Fault> {
         })
 }
 
-fn binary(kind: &str, value: &Value) -> Result<usize, Fault> {
-    let Value::String(text) = value else {
-        return Err(expected(kind, value));
-    };
+fn binary(kind: &str, text: &str) -> Result<usize, Fault> {
     STANDARD.decode(text).map(|bytes| bytes.len()).map_err(|_| {
         Fault::new(format!(
             "expected base64 text (standard alphabet, padded) for {kind}, found other text"

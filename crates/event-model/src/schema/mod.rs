@@ -17,7 +17,8 @@
 //! | record | all fields of the schema, defaults filled in | a field's aliases |
 //!
 //! Fields that the schema does not have are dropped: a producer may be newer than the flow. Of several branches of a
-//! union that accept a value the first one counts. `decimal`, `big-decimal` and `duration` are refused at load.
+//! union that accept a value the first one counts. `decimal`, `big-decimal`, `duration` and
+//! `uuid` on `fixed` are refused at load.
 
 mod check;
 mod load;
@@ -57,7 +58,15 @@ impl EventSchema {
             schema: name.to_owned(),
             problem,
         };
-        let avro = apache_avro::Schema::parse_str(text).map_err(|e| invalid(e.to_string()))?;
+        let json: Value = serde_json::from_str(text)
+            .map_err(|error| invalid(format!("it is not valid JSON: {error}")))?;
+        if has_fixed_uuid(&json) {
+            return Err(invalid(
+                "uuid on a fixed type is not supported; use it on a string".to_owned(),
+            ));
+        }
+        let avro =
+            apache_avro::Schema::parse(&json).map_err(|error| invalid(with_causes(&error)))?;
         let plan = Plan::compile(&avro).map_err(invalid)?;
         let digest = avro.fingerprint::<Rabin>();
         let fingerprint = <[u8; 8]>::try_from(digest.bytes.as_slice())
@@ -153,6 +162,30 @@ impl EventSchema {
         let checked = self.check_json(value.clone())?;
         avro::write(&self.plan, &checked, out).map_err(Violation::from)
     }
+}
+
+/// The parsed schema does not tell a uuid of 16 bytes from one of text, and guessing would misread the datum.
+fn has_fixed_uuid(json: &Value) -> bool {
+    match json {
+        Value::Object(entries) => {
+            let is = |name: &str, text: &str| entries.get(name).is_some_and(|value| value == text);
+            (is("type", "fixed") && is("logicalType", "uuid"))
+                || entries.values().any(has_fixed_uuid)
+        }
+        Value::Array(items) => items.iter().any(has_fixed_uuid),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 impl fmt::Debug for EventSchema {
