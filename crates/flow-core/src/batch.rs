@@ -1,0 +1,142 @@
+//! What one Kafka transaction records: resolved records, and the offsets that they move.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use event_model::{NextOffset, Offset, Partition};
+
+use crate::fate::Reason;
+use crate::input::{RecordId, TopicId};
+use crate::time::Moment;
+
+/// How a record ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution<O> {
+    /// Its effect is there.
+    Accepted(O),
+    /// No step wanted it.
+    Filtered,
+    /// It goes to the dead letters.
+    DeadLettered {
+        /// A stable code.
+        reason: Reason,
+        /// What happened, for people.
+        detail: String,
+    },
+}
+
+/// A record that ended. Only the flow makes these, and only they move an offset.
+#[derive(Debug)]
+pub struct Resolved<W, O> {
+    pub(crate) id: RecordId,
+    pub(crate) topic: TopicId,
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    /// The driver's work.
+    pub work: W,
+    /// How it ended.
+    pub resolution: Resolution<O>,
+    /// How many times the effect was tried.
+    pub attempts: u32,
+}
+
+impl<W, O> Resolved<W, O> {
+    /// The partition that it belongs to.
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+}
+
+/// One transaction's worth.
+#[derive(Debug)]
+pub struct Batch<W, O> {
+    /// The resolved records, in the order in which they ended.
+    pub resolved: Vec<Resolved<W, O>>,
+    /// Where each moved topic partition is to be read from next.
+    pub offsets: Vec<(TopicId, Partition, NextOffset)>,
+}
+
+/// Why a transaction failed, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Aborted; the same resolutions may be tried again.
+    Aborted(String),
+}
+
+/// Resolved records on their way into a transaction.
+#[derive(Debug)]
+pub(crate) struct Gathering<W, O> {
+    waiting: VecDeque<Resolved<W, O>>,
+    since: Option<Moment>,
+    not_before: Option<Moment>,
+    in_flight: bool,
+    max_records: usize,
+    linger: Duration,
+}
+
+impl<W, O> Gathering<W, O> {
+    pub(crate) fn new(max_records: usize, linger: Duration) -> Gathering<W, O> {
+        Gathering { waiting: VecDeque::new(), since: None, not_before: None, in_flight: false, max_records, linger }
+    }
+
+    pub(crate) fn push(&mut self, now: Moment, resolved: Resolved<W, O>) {
+        self.waiting.push_back(resolved);
+        self.since.get_or_insert(now);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.in_flight && self.waiting.is_empty()
+    }
+
+    /// Takes the next batch if it is time: enough, old enough, or nothing else going on. One batch is in flight at a time,
+    /// so under load the next one grows while the last one commits.
+    pub(crate) fn close(&mut self, now: Moment, idle: bool, offsets_only: bool) -> Option<Vec<Resolved<W, O>>> {
+        if self.in_flight || self.not_before.is_some_and(|t| now < t) {
+            return None;
+        }
+        let due = self.waiting.len() >= self.max_records || self.since.is_some_and(|t| now.since(t) >= self.linger);
+        let nothing_to_say = self.waiting.is_empty() && !offsets_only;
+        if nothing_to_say || !(due || idle) {
+            return None;
+        }
+        let count = self.waiting.len().min(self.max_records);
+        let batch = self.waiting.drain(..count).collect();
+        self.since = (!self.waiting.is_empty()).then_some(now);
+        self.not_before = None;
+        self.in_flight = true;
+        Some(batch)
+    }
+
+    pub(crate) fn committed(&mut self) {
+        self.in_flight = false;
+    }
+
+    /// Puts a failed batch back in front, to be tried again after `delay`.
+    pub(crate) fn put_back(&mut self, now: Moment, delay: Duration, batch: Vec<Resolved<W, O>>) {
+        self.in_flight = false;
+        for resolved in batch.into_iter().rev() {
+            self.waiting.push_front(resolved);
+        }
+        self.since = (!self.waiting.is_empty()).then_some(now);
+        self.not_before = Some(now + delay);
+    }
+
+    /// Drops what belongs to partitions that are no longer owned.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Resolved<W, O>) -> bool) {
+        self.waiting.retain(|resolved| keep(resolved));
+        if self.waiting.is_empty() {
+            self.since = None;
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        if self.in_flight {
+            return None;
+        }
+        let due = self.since.map(|since| since + self.linger);
+        match (due, self.not_before) {
+            (Some(due), Some(not_before)) => Some(due.max(not_before)),
+            (due, not_before) => due.or(not_before),
+        }
+    }
+}

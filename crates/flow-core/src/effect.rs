@@ -1,0 +1,108 @@
+//! Everything that a flow asks of its driver.
+
+use std::time::Duration;
+
+use event_model::{NextOffset, Offset, Partition};
+
+use crate::batch::Batch;
+use crate::fate::{Fault, Reason};
+use crate::gate::Closed;
+use crate::input::{RecordId, TopicId};
+use crate::protocol::Call;
+
+/// Something to do; the driver performs it and answers with an [`Input`](crate::Input) where one is named.
+#[derive(Debug)]
+pub enum Effect<W, O> {
+    /// Perform one call for a record; answer with `Finished`.
+    Call(RecordId, W, Call),
+    /// Perform a harmless read of the endpoint; answer with `Probed`.
+    Probe,
+    /// Write a batch in one transaction; answer with `Committed` or `CommitFailed`.
+    Commit(Batch<W, O>),
+    /// Read the committed positions of every topic of the partition; answer with `Restored`.
+    Restore(Partition),
+    /// Seek to the positions and let records flow; answer with `Started`.
+    Start(Partition, Vec<(TopicId, NextOffset)>),
+    /// Stop delivering records of the partition for now.
+    Pause(Partition),
+    /// Deliver records of the partition again.
+    Resume(Partition),
+    /// The partitions hold no work any more: the revoke, or the shutdown, may go on.
+    Released(Vec<Partition>),
+    /// Tell people: one log line and one metric.
+    Notice(Notice),
+}
+
+/// Something that an operator should be able to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A call failed and will be made again.
+    Retry {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+        /// What was called.
+        call: &'static str,
+        /// Whose fault.
+        fault: Fault,
+        /// What the other side said.
+        detail: String,
+        /// How long until the next call; `None` when it waits for the endpoint's gate to open.
+        delay: Option<Duration>,
+        /// Whether the effect may be there all the same: a look-up comes first.
+        ambiguous: bool,
+    },
+    /// A message found no waiting instance and holds its key.
+    Held {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+        /// How long until the next look.
+        delay: Duration,
+    },
+    /// A record will be dead-lettered.
+    DeadLettered {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+        /// Why, as a stable code.
+        reason: Reason,
+        /// Why, for people.
+        detail: String,
+        /// How many times the effect was tried.
+        attempts: u32,
+    },
+    /// The endpoint's gate closed: no call leaves until it opens.
+    GateClosed {
+        /// Why.
+        why: Closed,
+        /// What the other side said.
+        detail: String,
+        /// How long until it opens or is probed.
+        delay: Duration,
+    },
+    /// A probe failed; the gate stays closed.
+    ProbeFailed {
+        /// What the other side said.
+        detail: String,
+        /// How long until the next probe.
+        delay: Duration,
+    },
+    /// The gate is open again.
+    GateOpened {
+        /// How long it was closed.
+        after: Duration,
+    },
+    /// A partition is at its bound and reads no further for now.
+    Paused(Partition, &'static str),
+    /// The partition reads again.
+    Resumed(Partition),
+    /// A revoke or a shutdown ran out of time: calls were still in flight, and the next owner finds them undone.
+    DrainCut(Partition, usize),
+    /// A transaction failed and is repeated.
+    CommitRetry {
+        /// What failed.
+        detail: String,
+        /// How many records were in it.
+        records: usize,
+        /// How long until the next try.
+        delay: Duration,
+    },
+}

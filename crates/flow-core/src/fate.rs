@@ -1,0 +1,126 @@
+//! Faults sorted by whose they are: the one place where a failed call's consequence is decided.
+
+use std::fmt;
+
+use crate::input::Command;
+use crate::protocol::Call;
+
+/// How a call failed, and what that says about its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// No byte of the request left: connect refused, DNS, TLS, no token.
+    Unsent,
+    /// No answer within the deadline.
+    TimedOut,
+    /// The connection broke after the request was sent.
+    Broken,
+    /// 429.
+    RateLimited,
+    /// 503.
+    Unavailable,
+    /// 408, 502, 504.
+    Gateway,
+    /// 500 with an error body of the engine: the record or its model, not the endpoint.
+    EngineError,
+    /// 500 and other 5xx without one.
+    ServerError,
+    /// 400, 415, 422 and other definite refusals.
+    Refused,
+    /// 404.
+    NotFound,
+    /// 409, 423.
+    Conflict,
+    /// 413.
+    TooLarge,
+    /// 401 that a fresh token did not cure.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// A success that cannot be understood.
+    BadAnswer,
+    /// Refused on our side before sending: a length or a number range.
+    Limit,
+}
+
+/// Why a record is dead-lettered: a stable code that replies, dead letters and metrics share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reason(std::borrow::Cow<'static, str>);
+
+impl Reason {
+    /// The engine refused the command for good.
+    pub const REFUSED: Reason = Reason::code("engine-refused");
+    /// The engine, or a system in front of it, found the request too large.
+    pub const TOO_LARGE: Reason = Reason::code("too-large");
+    /// A limit that is checked before sending.
+    pub const LIMIT: Reason = Reason::code("limit");
+    /// No such definition, task or instance.
+    pub const NOT_FOUND: Reason = Reason::code("not-found");
+    /// The record kept failing while its endpoint was healthy.
+    pub const EXHAUSTED: Reason = Reason::code("retries-exhausted");
+    /// No running instance for the message.
+    pub const NO_INSTANCE: Reason = Reason::code("no-instance");
+    /// The instance did not come to wait for the message in time.
+    pub const NO_SUBSCRIPTION: Reason = Reason::code("no-subscription");
+    /// More than one instance could be meant.
+    pub const AMBIGUOUS_TARGET: Reason = Reason::code("ambiguous-target");
+
+    /// A code known at compile time.
+    pub const fn code(code: &'static str) -> Reason {
+        Reason(std::borrow::Cow::Borrowed(code))
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who is to blame for a fault that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The endpoint: it slows or stops everybody, and no record loses time or tries for it.
+    Endpoint,
+    /// The record or its model: it counts towards giving the record up.
+    Record,
+}
+
+/// What follows from a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Try again; `ambiguous` asks for a look-up first.
+    Retry { blame: Blame, ambiguous: bool },
+    /// Credentials or permissions: no record's fault. The flow stops until a probe succeeds.
+    Pause,
+    /// It will never succeed.
+    Reject(Reason),
+}
+
+/// What follows when `call` of `command` failed with `fault`. Reads are never ambiguous: they have no effect.
+pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
+    let ambiguous = call.has_effect();
+    let endpoint = |ambiguous| Fate::Retry { blame: Blame::Endpoint, ambiguous };
+    let record = |ambiguous| Fate::Retry { blame: Blame::Record, ambiguous };
+    match fault {
+        Fault::Unsent | Fault::RateLimited => endpoint(false),
+        Fault::TimedOut | Fault::Broken | Fault::Unavailable | Fault::Gateway | Fault::ServerError => {
+            endpoint(ambiguous)
+        }
+        Fault::EngineError | Fault::BadAnswer => record(ambiguous),
+        Fault::Conflict => record(ambiguous),
+        Fault::NotFound => match command {
+            // The execution or instance went away between locating and acting: look again, it may have been us.
+            Command::Message { .. } | Command::Terminate => record(ambiguous),
+            Command::Start | Command::Publish => Fate::Reject(Reason::NOT_FOUND),
+        },
+        Fault::Unauthorized | Fault::Forbidden => Fate::Pause,
+        Fault::Refused => Fate::Reject(Reason::REFUSED),
+        Fault::TooLarge => Fate::Reject(Reason::TOO_LARGE),
+        Fault::Limit => Fate::Reject(Reason::LIMIT),
+    }
+}

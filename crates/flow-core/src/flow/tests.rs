@@ -1,0 +1,364 @@
+//! A small world of a group, a broker and an engine, driven by random choices, in which the promises are checked.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::{Batch, CommitFault};
+use crate::fate::{Fault, Reason};
+use crate::input::{Answer, Command, Delivered, Failure};
+
+const TOPICS: u16 = 2;
+
+fn settings() -> Settings {
+    let retry = RetryPolicy { initial: Duration::from_millis(50), max: Duration::from_secs(1) };
+    Settings {
+        topics: TOPICS,
+        max_in_flight: 4,
+        max_held: 10,
+        max_span: 100,
+        max_batch: 5,
+        linger: Duration::from_millis(20),
+        retry,
+        hold: retry,
+        settle: Duration::from_secs(2),
+        history_lag: Duration::from_millis(100),
+        give_up_after: Duration::from_secs(60),
+        gate: GatePolicy { trip_after: 5, probe: retry },
+        seed: 11,
+    }
+}
+
+/// Which record a call or a resolution is about.
+type Work = (TopicId, Partition, i64, u8);
+
+/// What the topics hold: offset, key, plan.
+type Logs = BTreeMap<(TopicId, Partition), Vec<(i64, u8, Plan)>>;
+
+struct World {
+    flow: Flow<Work, ()>,
+    now: Moment,
+    effects: Vec<Effect<Work, ()>>,
+    logs: Logs,
+    positions: HashMap<(TopicId, Partition), i64>,
+    reading: HashSet<Partition>,
+    calls: Vec<(RecordId, Work, Call)>,
+    commit: Option<Batch<Work, ()>>,
+    probe: bool,
+    committed: BTreeMap<(TopicId, Partition), i64>,
+    resolutions: HashMap<Work, u32>,
+    last_effect: HashMap<(TopicId, Partition, u8), i64>,
+    released: usize,
+}
+
+impl World {
+    fn new(logs: Logs) -> World {
+        World {
+            flow: Flow::new(settings()),
+            now: Moment::ORIGIN,
+            effects: Vec::new(),
+            logs,
+            positions: HashMap::new(),
+            reading: HashSet::new(),
+            calls: Vec::new(),
+            commit: None,
+            probe: false,
+            committed: BTreeMap::new(),
+            resolutions: HashMap::new(),
+            last_effect: HashMap::new(),
+            released: 0,
+        }
+    }
+
+    fn step(&mut self, input: Input<Work, ()>) {
+        self.flow.step(self.now, input, &mut self.effects);
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Call(id, work, call) => self.called(id, work, call),
+                Effect::Probe => self.probe = true,
+                Effect::Commit(batch) => {
+                    assert!(self.commit.is_none(), "one transaction at a time");
+                    self.commit = Some(batch);
+                }
+                Effect::Restore(p) => {
+                    let restored =
+                        (0..TOPICS).map(|t| (TopicId(t), NextOffset::new(self.next(TopicId(t), p)))).collect();
+                    self.step(Input::Restored(p, restored));
+                }
+                Effect::Start(p, positions) => {
+                    for (topic, position) in positions {
+                        self.positions.insert((topic, p), position.get());
+                    }
+                    self.reading.insert(p);
+                    self.step(Input::Started(p));
+                }
+                Effect::Pause(p) => {
+                    self.reading.remove(&p);
+                }
+                Effect::Resume(p) => {
+                    self.reading.insert(p);
+                }
+                Effect::Released(partitions) => {
+                    self.released += 1;
+                    for p in partitions {
+                        self.reading.remove(&p);
+                    }
+                }
+                Effect::Notice(_) => {}
+            }
+        }
+    }
+
+    fn next(&self, topic: TopicId, partition: Partition) -> i64 {
+        self.committed.get(&(topic, partition)).copied().unwrap_or(0)
+    }
+
+    /// KEY_ORDER: within a partition and topic, a key has one call in flight, and effects never go back.
+    fn called(&mut self, id: RecordId, work: Work, call: Call) {
+        let (topic, partition, offset, key) = work;
+        // A completion follows its commit: the record's turn is over, and the next of its key may be under way.
+        for (_, other, under_way) in self.calls.iter().filter(|_| call != Call::CompleteJob) {
+            let same = (other.1, other.3) == (partition, key) && *under_way != Call::CompleteJob;
+            assert!(!same, "two calls of key {key} in flight");
+        }
+        if call.has_effect() && call != Call::CompleteJob {
+            let last = self.last_effect.entry((topic, partition, key)).or_insert(-1);
+            assert!(*last <= offset, "effect of {offset} after {last}");
+            *last = offset;
+        }
+        self.calls.push((id, work, call));
+    }
+
+    fn read(&mut self, topic: TopicId, partition: Partition) {
+        if !self.reading.contains(&partition) {
+            return;
+        }
+        let from = self.positions.get(&(topic, partition)).copied().unwrap_or(0);
+        let log = self.logs.get(&(topic, partition)).cloned().unwrap_or_default();
+        let Some((offset, key, plan)) = log.iter().find(|(offset, ..)| *offset >= from).cloned() else {
+            let end = log.last().map_or(0, |(offset, ..)| offset + 2);
+            self.step(Input::ReachedEnd(topic, partition, NextOffset::new(end)));
+            return;
+        };
+        self.positions.insert((topic, partition), offset + 1);
+        let record = Delivered {
+            topic,
+            partition,
+            offset: Offset::new(offset),
+            timestamp_ms: None,
+            lane: [key].as_slice().into(),
+            plan,
+            work: (topic, partition, offset, key),
+        };
+        self.step(Input::Records(vec![record]));
+    }
+
+    fn finish(&mut self, index: usize, answer: Answer<()>) {
+        if !self.calls.is_empty() {
+            let (id, ..) = self.calls.swap_remove(index % self.calls.len());
+            self.step(Input::Finished(id, answer));
+        }
+    }
+
+    fn commit(&mut self, succeeds: bool) {
+        let Some(batch) = self.commit.take() else { return };
+        if !succeeds {
+            return self.step(Input::CommitFailed(batch, CommitFault::Aborted("refused".into())));
+        }
+        for resolved in &batch.resolved {
+            *self.resolutions.entry(resolved.work).or_default() += 1;
+        }
+        for (topic, partition, next) in &batch.offsets {
+            let before = self.committed.insert((*topic, *partition), next.get());
+            assert!(before.unwrap_or(0) <= next.get(), "an offset went back");
+        }
+        self.step(Input::Committed(batch));
+        self.conserve(false);
+    }
+
+    /// CONSERVE: whatever an offset passed has a committed resolution; at the end everything has.
+    fn conserve(&self, all: bool) {
+        for ((topic, partition), log) in &self.logs {
+            for (offset, key, _) in log {
+                if all || *offset < self.next(*topic, *partition) {
+                    let work = (*topic, *partition, *offset, *key);
+                    assert!(self.resolutions.contains_key(&work), "{work:?} was passed without a resolution");
+                }
+            }
+        }
+    }
+
+    fn revoke(&mut self, partition: Partition) {
+        let partitions = (0..TOPICS).map(|t| (TopicId(t), partition)).collect();
+        self.step(Input::Revoked { partitions, within: Duration::from_secs(5) });
+        while self.released == 0 {
+            self.now = self.now + Duration::from_millis(100);
+            self.finish(0, Answer::Done(()));
+            self.commit(true);
+            self.step(Input::Tick);
+        }
+        self.released = 0;
+        self.late_answers(partition);
+        // What was resolved but not committed, or not resolved, is effect-free for the next owner to begin again.
+        self.last_effect.retain(|(_, p, _), _| *p != partition);
+    }
+
+    /// Answers of calls that outlived the ownership: the next owner makes them again.
+    fn late_answers(&mut self, partition: Partition) {
+        while let Some(index) = self.calls.iter().position(|(_, work, _)| work.1 == partition) {
+            self.finish(index, Answer::Done(()));
+        }
+    }
+
+    fn assign(&mut self, partition: Partition) {
+        self.step(Input::Assigned((0..TOPICS).map(|t| (TopicId(t), partition)).collect()));
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Move {
+    Read(u16, i32),
+    Finish(usize),
+    Fail(usize, Fault),
+    Absent(usize),
+    Wait(u64),
+    Commit(bool),
+    HandOver(i32),
+    Lose(i32),
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let fault = prop::sample::select(vec![
+        Fault::Unsent,
+        Fault::TimedOut,
+        Fault::Unavailable,
+        Fault::RateLimited,
+        Fault::Forbidden,
+        Fault::Refused,
+        Fault::EngineError,
+    ]);
+    prop_oneof![
+        8 => (0..TOPICS, 0..2i32).prop_map(|(t, p)| Move::Read(t, p)),
+        6 => any::<usize>().prop_map(Move::Finish),
+        2 => (any::<usize>(), fault).prop_map(|(i, f)| Move::Fail(i, f)),
+        1 => any::<usize>().prop_map(Move::Absent),
+        2 => (1u64..2000).prop_map(Move::Wait),
+        3 => any::<bool>().prop_map(Move::Commit),
+        1 => (0..2i32).prop_map(Move::HandOver),
+        1 => (0..2i32).prop_map(Move::Lose),
+    ]
+}
+
+fn logs() -> impl Strategy<Value = Logs> {
+    let plan = prop_oneof![
+        6 => Just(Plan::Command(Command::Start)),
+        1 => Just(Plan::Command(Command::Publish)),
+        1 => Just(Plan::Filter),
+        1 => Just(Plan::Reject(Reason::LIMIT, "too long".into())),
+    ];
+    let log = prop::collection::vec((0i64..2, 0u8..3, plan), 0..25).prop_map(|records| {
+        let mut next = 0;
+        let place = |(gap, key, plan)| {
+            let offset = next + gap;
+            next = offset + 1;
+            (offset, key, plan)
+        };
+        records.into_iter().map(place).collect::<Vec<_>>()
+    });
+    prop::collection::vec(log, 4).prop_map(|logs| {
+        let places = (0..TOPICS).flat_map(|t| (0..2).map(move |p| (TopicId(t), Partition::new(p))));
+        places.zip(logs).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn conserve_and_key_order_hold_through_faults_and_rebalances(
+        logs in logs(),
+        moves in prop::collection::vec(moves(), 0..300),
+    ) {
+        let mut world = World::new(logs);
+        world.assign(Partition::new(0));
+        world.assign(Partition::new(1));
+        for step in moves {
+            match step {
+                Move::Read(topic, partition) => world.read(TopicId(topic), Partition::new(partition)),
+                Move::Finish(index) => world.finish(index, Answer::Done(())),
+                Move::Fail(index, fault) => {
+                    world.finish(index, Answer::Failed(Failure { fault, detail: "no".into(), retry_after: None }));
+                }
+                Move::Absent(index) => world.finish(index, Answer::Absent),
+                Move::Wait(ms) => {
+                    world.now = world.now + Duration::from_millis(ms);
+                    world.step(Input::Tick);
+                }
+                Move::Commit(succeeds) => world.commit(succeeds),
+                Move::HandOver(partition) => {
+                    world.revoke(Partition::new(partition));
+                    world.assign(Partition::new(partition));
+                }
+                Move::Lose(partition) => {
+                    let partition = Partition::new(partition);
+                    world.step(Input::Lost((0..TOPICS).map(|t| (TopicId(t), partition)).collect()));
+                    world.reading.remove(&partition);
+                    world.late_answers(partition);
+                    world.commit(false);
+                    world.last_effect.retain(|(_, p, _), _| *p != partition);
+                    world.assign(partition);
+                }
+            }
+        }
+        // From here on everything succeeds: the flow must come to rest with every record resolved.
+        let ends: Vec<_> = world.logs.keys().copied().collect();
+        for _ in 0..400 {
+            for (topic, partition) in &ends {
+                world.read(*topic, *partition);
+            }
+            if std::mem::take(&mut world.probe) {
+                world.step(Input::Probed(Ok(())));
+            }
+            world.finish(0, Answer::Done(()));
+            world.commit(true);
+            world.now = world.now + Duration::from_millis(200);
+            world.step(Input::Tick);
+        }
+        world.conserve(true);
+        prop_assert_eq!(world.flow.records.len(), 0, "records stayed in memory: {:?}", world.flow.records);
+    }
+}
+
+#[test]
+fn a_partition_is_started_only_when_every_topic_holds_it() {
+    let mut world = World::new(BTreeMap::new());
+    let p = Partition::new(3);
+    world.step(Input::Assigned(vec![(TopicId(0), p)]));
+    assert!(!world.reading.contains(&p));
+    world.step(Input::Assigned(vec![(TopicId(1), p)]));
+    assert!(world.reading.contains(&p));
+    world.step(Input::Revoked { partitions: vec![(TopicId(1), p)], within: Duration::ZERO });
+    assert!(!world.reading.contains(&p));
+    assert_eq!(world.released, 1);
+}
+
+#[test]
+fn reaching_a_bound_pauses_that_partition_alone() {
+    let (p, q) = (Partition::new(0), Partition::new(1));
+    let log: Vec<_> = (0..30).map(|offset| (offset, 1, Plan::Command(Command::Start))).collect();
+    let mut world = World::new(BTreeMap::from([((TopicId(0), p), log.clone()), ((TopicId(0), q), log)]));
+    world.assign(p);
+    world.assign(q);
+    for _ in 0..20 {
+        world.read(TopicId(0), p);
+    }
+    assert!(!world.reading.contains(&p), "paused at max_held");
+    assert!(world.reading.contains(&q));
+    for _ in 0..40 {
+        world.finish(0, Answer::Done(()));
+        world.commit(true);
+        world.now = world.now + Duration::from_millis(20);
+        world.step(Input::Tick);
+    }
+    assert!(world.reading.contains(&p), "reads again");
+}

@@ -1,0 +1,158 @@
+//! The contiguous frontier of one topic partition: below it everything is finished.
+
+use std::collections::BTreeMap;
+
+use event_model::{NextOffset, Offset};
+
+/// Whether the broker delivered an offset for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Not seen before under this ownership.
+    Fresh,
+    /// Seen before: a seek or a restarted fetch repeats it, and it is not to be taken again.
+    Repeated,
+}
+
+/// Which offsets of a topic partition are finished.
+///
+/// `next` is what may be committed. Finished offsets beyond it are kept as runs, so that the cost follows the number of
+/// holes and not the number of records. Offsets that the broker never delivers (transaction markers, compacted or
+/// aborted records) count as finished once a later record, or the partition's end, is seen.
+#[derive(Clone, Debug)]
+pub struct Frontier {
+    next: i64,
+    read: i64,
+    /// Finished runs beyond `next`, start → end (exclusive); never touching each other or `next`.
+    runs: BTreeMap<i64, i64>,
+}
+
+impl Frontier {
+    /// A frontier that starts at the restored position.
+    pub fn at(position: NextOffset) -> Frontier {
+        Frontier { next: position.get(), read: position.get(), runs: BTreeMap::new() }
+    }
+
+    /// What may be committed: every offset below it is finished.
+    pub fn committable(&self) -> NextOffset {
+        NextOffset::new(self.next)
+    }
+
+    /// How far reading is ahead of the frontier, in offsets.
+    pub fn span(&self) -> u64 {
+        u64::try_from(self.read - self.next).unwrap_or(0)
+    }
+
+    /// Takes note of a delivered record; what was jumped over is finished.
+    pub fn deliver(&mut self, offset: Offset) -> Delivery {
+        let offset = offset.get();
+        if offset < self.read {
+            return Delivery::Repeated;
+        }
+        self.finish(self.read, offset);
+        self.read = offset + 1;
+        Delivery::Fresh
+    }
+
+    /// Takes note that the partition ended at `position`: nothing undelivered lies below it.
+    pub fn reached_end(&mut self, position: NextOffset) {
+        let end = position.get();
+        if end > self.read {
+            self.finish(self.read, end);
+            self.read = end;
+        }
+    }
+
+    /// Marks one delivered record as finished. Crate-private: only a batch of `Resolved` values calls it.
+    pub(crate) fn complete(&mut self, offset: Offset) {
+        self.finish(offset.get(), offset.get() + 1);
+    }
+
+    fn finish(&mut self, start: i64, end: i64) {
+        let (mut start, mut end) = (start.max(self.next), end);
+        if start >= end {
+            return;
+        }
+        if let Some((&before, &before_end)) = self.runs.range(..=start).next_back()
+            && before_end >= start
+        {
+            start = before;
+            end = end.max(before_end);
+            self.runs.remove(&before);
+        }
+        while let Some((&after, &after_end)) = self.runs.range(start..=end).next() {
+            end = end.max(after_end);
+            self.runs.remove(&after);
+        }
+        if start == self.next {
+            self.next = end;
+        } else {
+            self.runs.insert(start, end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frontier() -> Frontier {
+        Frontier::at(NextOffset::new(10))
+    }
+
+    #[test]
+    fn the_frontier_waits_for_the_oldest_record() {
+        let mut f = frontier();
+        for offset in 10..13 {
+            assert_eq!(f.deliver(Offset::new(offset)), Delivery::Fresh);
+        }
+        f.complete(Offset::new(12));
+        f.complete(Offset::new(11));
+        assert_eq!(f.committable(), NextOffset::new(10));
+        f.complete(Offset::new(10));
+        assert_eq!(f.committable(), NextOffset::new(13));
+    }
+
+    #[test]
+    fn offsets_that_are_never_delivered_count_as_finished() {
+        let mut f = frontier();
+        f.deliver(Offset::new(12));
+        assert_eq!(f.committable(), NextOffset::new(12));
+        f.complete(Offset::new(12));
+        f.reached_end(NextOffset::new(20));
+        assert_eq!(f.committable(), NextOffset::new(20));
+    }
+
+    #[test]
+    fn a_repeated_delivery_is_named_as_such() {
+        let mut f = frontier();
+        f.deliver(Offset::new(10));
+        assert_eq!(f.deliver(Offset::new(10)), Delivery::Repeated);
+        assert_eq!(f.deliver(Offset::new(3)), Delivery::Repeated);
+    }
+
+    proptest! {
+        #[test]
+        fn the_frontier_is_the_lowest_unfinished_offset(
+            gaps in prop::collection::vec(0i64..3, 1..60),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 60),
+        ) {
+            let mut f = Frontier::at(NextOffset::new(0));
+            let mut offset = -1;
+            let mut open: Vec<i64> = gaps.iter().map(|gap| { offset += 1 + gap; offset }).collect();
+            for &o in &open {
+                f.deliver(Offset::new(o));
+            }
+            let end = offset + 1;
+            for index in order {
+                let lowest = open.iter().min().copied().unwrap_or(end);
+                prop_assert_eq!(f.committable().get(), lowest);
+                if open.is_empty() {
+                    break;
+                }
+                let done = open.swap_remove(index.index(open.len()));
+                f.complete(Offset::new(done));
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Everything that can happen to a flow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_model::{NextOffset, Offset, Partition};
+
+use crate::batch::{Batch, CommitFault};
+use crate::fate::{Fault, Reason};
+
+/// Something that happened; the closed list of what can wake a flow.
+///
+/// `W` is the driver's prepared work, opaque here; `O` is what a finished call brought back.
+#[derive(Debug)]
+pub enum Input<W, O> {
+    /// The group assigned partitions of one or more topics of the flow.
+    Assigned(Vec<(TopicId, Partition)>),
+    /// The group wants partitions back; the driver waits for [`Effect::Released`](crate::Effect::Released), at most `within`.
+    Revoked {
+        /// What is taken away.
+        partitions: Vec<(TopicId, Partition)>,
+        /// How long calls in flight may take to end.
+        within: Duration,
+    },
+    /// The group took partitions away without asking: another worker may own them already.
+    Lost(Vec<(TopicId, Partition)>),
+    /// What [`Effect::Restore`](crate::Effect::Restore) asked for: the committed position of every topic of the partition.
+    Restored(Partition, Vec<(TopicId, NextOffset)>),
+    /// The reader sought the positions of [`Effect::Start`](crate::Effect::Start): what it delivers from here on counts.
+    Started(Partition),
+    /// Records in the order of their partitions.
+    Records(Vec<Delivered<W>>),
+    /// A partition was read to its end.
+    ReachedEnd(TopicId, Partition, NextOffset),
+    /// A call of [`Effect::Call`](crate::Effect::Call) ended.
+    Finished(RecordId, Answer<O>),
+    /// The read of [`Effect::Probe`](crate::Effect::Probe) ended.
+    Probed(Result<(), Failure>),
+    /// The transaction of [`Effect::Commit`](crate::Effect::Commit) is committed.
+    Committed(Batch<W, O>),
+    /// The transaction failed; nothing of it is visible.
+    CommitFailed(Batch<W, O>, CommitFault),
+    /// Finish what is in flight, release everything, take nothing new.
+    Shutdown {
+        /// How long calls in flight may take to end.
+        within: Duration,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// A topic of the flow, by its place in the flow's list of topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u16);
+
+/// A record in the hands of the flow; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(pub(crate) u64);
+
+/// What orders records: those with equal keys in one partition take effect one after the other.
+pub type LaneKey = Arc<[u8]>;
+
+/// A record that the reader delivered, already decoded.
+#[derive(Debug)]
+pub struct Delivered<W> {
+    /// The topic that it came from.
+    pub topic: TopicId,
+    /// Its partition.
+    pub partition: Partition,
+    /// Its offset.
+    pub offset: Offset,
+    /// The record's timestamp in milliseconds since the Unix epoch, where the broker gave one.
+    pub timestamp_ms: Option<i64>,
+    /// Its ordering key.
+    pub lane: LaneKey,
+    /// What is to be done with it.
+    pub plan: Plan,
+    /// What the driver needs to do it.
+    pub work: W,
+}
+
+/// What decoding and the flow's expressions made of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Do something in the engine.
+    Command(Command),
+    /// No step wants it.
+    Filter,
+    /// It can never be done: dead-letter it when its turn comes.
+    Reject(Reason, String),
+}
+
+/// What a record asks of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Start a process instance.
+    Start,
+    /// Deliver a message to the instance that waits for it.
+    Message {
+        /// How long of healthy time an instance may take to reach its catch event.
+        hold_for: Duration,
+    },
+    /// End the instance.
+    Terminate,
+    /// Publish the outcome of an external-worker job, then complete the job.
+    Publish,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<O> {
+    /// The effect is there; `Look` answers so too when it found the effect of an earlier attempt.
+    Done(O),
+    /// `Look`: the effect is not there as far as this read can see.
+    Absent,
+    /// `Locate`: the one target of a message or terminate, in the engine's own id.
+    Located(Arc<str>),
+    /// `Locate`: there is an instance, but it does not wait for the message (yet), or it is suspended.
+    NotWaiting,
+    /// `Locate`: there is no running instance.
+    NoInstance(O),
+    /// `Locate`: more than one instance could be meant.
+    Several(u32),
+    /// The call failed.
+    Failed(Failure),
+}
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose fault, and how sure.
+    pub fault: Fault,
+    /// What the other side said, for people.
+    pub detail: String,
+    /// How long the other side asked to be left alone.
+    pub retry_after: Option<Duration>,
+}

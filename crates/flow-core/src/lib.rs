@@ -1,0 +1,31 @@
+//! The decisions of a flow, as a pure state machine: no I/O, no clock, no randomness of its own.
+//!
+//! A driver (the consumer engine, or a simulation) feeds [`Input`]s with the time at which they happened to
+//! [`Flow::step`] and performs the [`Effect`]s that come back. Everything that decides about a record is here: whose turn
+//! it is in its lane, which call comes next, whether a fault is retried, and when offsets may move.
+//!
+//! Read in this order: [`Input`], [`Effect`], [`Flow`], then the parts it is made of.
+
+mod batch;
+mod effect;
+mod fate;
+mod flow;
+mod frontier;
+mod gate;
+mod input;
+mod lanes;
+mod ownership;
+mod protocol;
+mod retry;
+mod time;
+
+pub use batch::{Batch, CommitFault, Resolution, Resolved};
+pub use effect::{Effect, Notice};
+pub use fate::{Fault, Reason};
+pub use flow::{Flow, PartitionView, Settings};
+pub use frontier::{Delivery, Frontier};
+pub use gate::{Closed, GatePolicy};
+pub use input::{Answer, Command, Delivered, Failure, Input, LaneKey, Plan, RecordId, TopicId};
+pub use protocol::{Call, Scope};
+pub use retry::{Dice, RetryPolicy};
+pub use time::Moment;

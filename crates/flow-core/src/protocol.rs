@@ -1,0 +1,312 @@
+//! The protocol of one command: which call comes next, given what the last one answered.
+//!
+//! An ambiguous answer (the effect may be there, or still come) is never met with a second attempt before a look-up said
+//! *absent* in the one order that proves it: wait until no earlier request can take effect (`settle`), read the running
+//! instances, wait `history_lag`, read the history. Any other order, or a shorter wait, misses an instance that ends
+//! between the reads. A first look at once saves the wait when it finds the effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Resolution;
+use crate::fate::{Blame, Fate, Fault, Reason, fate};
+use crate::gate::{Closed, Gate};
+use crate::input::{Answer, Command, Failure};
+use crate::retry::{Dice, RetryPolicy};
+use crate::time::Moment;
+
+/// A single call to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Start the instance.
+    Act,
+    /// Find the one instance or waiting execution that is meant.
+    Locate,
+    /// Deliver the message to, or terminate, what `Locate` found.
+    ActOn(Arc<str>),
+    /// Look for the effect of an earlier attempt.
+    Look(Scope),
+    /// Read what an outcome needs: variables, comments, audit.
+    Gather,
+    /// Complete the job whose outcome is committed.
+    CompleteJob,
+}
+
+/// Where a look-up looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Running instances, then history, without a wait between: what it finds is there, what it misses proves nothing.
+    Everywhere,
+    /// Running instances.
+    Running,
+    /// Instances in history.
+    History,
+}
+
+impl Call {
+    /// Whether the call changes something in the engine.
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Call::Act | Call::ActOn(_) | Call::CompleteJob => true,
+            Call::Locate | Call::Look(_) | Call::Gather => false,
+        }
+    }
+
+    /// A stable name for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Call::Act => "act",
+            Call::Locate => "locate",
+            Call::ActOn(_) => "act_on",
+            Call::Look(Scope::Everywhere) => "look",
+            Call::Look(Scope::Running) => "look_running",
+            Call::Look(Scope::History) => "look_history",
+            Call::Gather => "gather",
+            Call::CompleteJob => "complete_job",
+        }
+    }
+}
+
+/// The waits and bounds of the protocol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub retry: RetryPolicy,
+    pub hold: RetryPolicy,
+    pub settle: Duration,
+    pub history_lag: Duration,
+    pub give_up_after: Duration,
+}
+
+/// What a step of the protocol may use.
+pub(crate) struct Context<'a> {
+    pub now: Moment,
+    pub bounds: &'a Bounds,
+    pub gate: &'a mut Gate,
+    pub dice: &'a mut Dice,
+}
+
+/// Where one record's command stands.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    pub command: Command,
+    pub attempts: u32,
+    failures: u32,
+    holds: u32,
+    /// While the last effect is in doubt: when no earlier request can take effect any more.
+    settled_at: Option<Moment>,
+    /// Healthy time at the first fault that was the record's own.
+    failing_since: Option<Duration>,
+    /// Healthy time at which the message first found nobody waiting.
+    held_since: Option<Duration>,
+}
+
+/// What comes next for the record.
+#[derive(Debug)]
+pub(crate) enum Next<O> {
+    Call(Call),
+    /// Call after a delay.
+    Wait(Duration, Call, Why),
+    /// Call when the gate is open.
+    WhenOpen(Call, Why),
+    Resolve(Resolution<O>),
+    /// The call that follows the commit is over.
+    Over,
+}
+
+/// Why a record waits, for people.
+#[derive(Debug)]
+pub(crate) enum Why {
+    Failed { failure: Failure, ambiguous: bool, closed: Option<(Closed, Duration)> },
+    NobodyWaiting,
+    Settling,
+}
+
+impl Protocol {
+    pub(crate) fn new(command: Command) -> Protocol {
+        let (settled_at, failing_since, held_since) = (None, None, None);
+        Protocol { command, attempts: 0, failures: 0, holds: 0, settled_at, failing_since, held_since }
+    }
+
+    /// The first call of a fresh record: one for a start, which is the happy path's only call.
+    pub(crate) fn first(&mut self) -> Call {
+        match self.command {
+            Command::Start => self.attempt(Call::Act),
+            Command::Message { .. } | Command::Terminate => Call::Locate,
+            Command::Publish => self.attempt(Call::Gather),
+        }
+    }
+
+    /// What follows the commit of the record's resolution.
+    pub(crate) fn after_commit(&self) -> Option<Call> {
+        match self.command {
+            Command::Publish => Some(Call::CompleteJob),
+            Command::Start | Command::Message { .. } | Command::Terminate => None,
+        }
+    }
+
+    /// Takes the answer of `call`.
+    pub(crate) fn answered<O>(&mut self, cx: &mut Context<'_>, call: Call, answer: Answer<O>) -> Next<O> {
+        if let Answer::Failed(failure) = answer {
+            return self.failed(cx, call, failure);
+        }
+        cx.gate.succeeded();
+        self.succeeded(cx, call, answer)
+    }
+
+    fn failed<O>(&mut self, cx: &mut Context<'_>, call: Call, failure: Failure) -> Next<O> {
+        match fate(self.command, &call, failure.fault) {
+            Fate::Reject(reason) => self.rejected(cx, call, reason, failure),
+            Fate::Pause => {
+                let closed = cx.gate.refused(cx.now, cx.dice);
+                Next::WhenOpen(call, Why::Failed { failure, ambiguous: false, closed })
+            }
+            Fate::Retry { blame, ambiguous } => self.retry(cx, call, blame, ambiguous, failure),
+        }
+    }
+
+    fn succeeded<O>(&mut self, cx: &mut Context<'_>, call: Call, answer: Answer<O>) -> Next<O> {
+        match (call, answer) {
+            (Call::CompleteJob, Answer::Done(_)) => Next::Over,
+            (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
+            (Call::Locate, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
+            (Call::Locate, Answer::NoInstance(output)) => match self.command {
+                // Nothing runs that could be ended: what was asked for is so.
+                Command::Terminate => Next::Resolve(Resolution::Accepted(output)),
+                Command::Message { .. } | Command::Start | Command::Publish => dead(
+                    Reason::NO_INSTANCE,
+                    "no running instance has this business key; replay the dead letter once it runs",
+                ),
+            },
+            (Call::Locate, Answer::NotWaiting) => self.hold(cx, Call::Locate),
+            (Call::Locate, Answer::Several(count)) => dead(
+                Reason::AMBIGUOUS_TARGET,
+                format!(
+                    "{count} running instances have this business key; end or correct the surplus ones, then replay"
+                ),
+            ),
+            (Call::Look(Scope::Everywhere), Answer::Absent) => {
+                let wait = self.settled_at.map_or(Duration::ZERO, |settled| settled.since(cx.now));
+                Next::Wait(wait, Call::Look(Scope::Running), Why::Settling)
+            }
+            (Call::Look(Scope::Running), Answer::Absent) => {
+                Next::Wait(cx.bounds.history_lag, Call::Look(Scope::History), Why::Settling)
+            }
+            (Call::Look(Scope::History), Answer::Absent) => {
+                self.settled_at = None;
+                match self.command {
+                    Command::Start => self.act(cx, Call::Act),
+                    Command::Message { .. } | Command::Terminate => Next::Call(Call::Locate),
+                    Command::Publish => Next::Call(Call::Gather),
+                }
+            }
+            (call, Answer::Failed(failure)) => self.failed(cx, call, failure),
+            (
+                call,
+                Answer::Absent | Answer::Located(_) | Answer::NotWaiting | Answer::NoInstance(_) | Answer::Several(_),
+            ) => {
+                let detail = format!("the handler's answer does not belong to the call `{}`", call.name());
+                let failure = Failure { fault: Fault::BadAnswer, detail, retry_after: None };
+                let ambiguous = call.has_effect();
+                self.retry(cx, call, Blame::Record, ambiguous, failure)
+            }
+        }
+    }
+
+    fn retry<O>(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: Call,
+        blame: Blame,
+        ambiguous: bool,
+        failure: Failure,
+    ) -> Next<O> {
+        self.failures += 1;
+        let closed = match blame {
+            Blame::Endpoint => cx.gate.failed(cx.now, failure.retry_after, cx.dice),
+            Blame::Record => {
+                cx.gate.succeeded();
+                self.failing_since.get_or_insert(cx.gate.healthy());
+                None
+            }
+        };
+        // A repeated completion is harmless: the engine knows the job by its id.
+        let in_doubt = ambiguous && call != Call::CompleteJob;
+        if in_doubt {
+            self.settled_at = Some(cx.now + cx.bounds.settle);
+        }
+        let then = match (in_doubt, self.command) {
+            (true, Command::Start | Command::Message { .. } | Command::Publish) => Call::Look(Scope::Everywhere),
+            (true, Command::Terminate) => Call::Locate,
+            (false, _) => call,
+        };
+        if self.exhausted(cx) && self.settled_at.is_none() && then != Call::CompleteJob {
+            return self.exhaust(failure);
+        }
+        if then.has_effect() {
+            self.attempts += 1;
+        }
+        let why = Why::Failed { failure, ambiguous: in_doubt, closed };
+        if cx.gate.is_open() {
+            let delay = cx.bounds.retry.delay(self.failures, cx.dice);
+            Next::Wait(delay, then, why)
+        } else {
+            Next::WhenOpen(then, why)
+        }
+    }
+
+    fn rejected<O>(&mut self, cx: &mut Context<'_>, call: Call, reason: Reason, failure: Failure) -> Next<O> {
+        cx.gate.succeeded();
+        match call {
+            // The outcome is committed and stays so; the engine hands the job out again when its lock ends.
+            Call::CompleteJob => Next::Over,
+            // The last effect is in doubt: nothing is dead-lettered before a look-up saw.
+            Call::Look(_) => self.retry(cx, call, Blame::Record, false, failure),
+            Call::Act | Call::ActOn(_) | Call::Locate | Call::Gather => dead(reason, failure.detail),
+        }
+    }
+
+    fn hold<O>(&mut self, cx: &mut Context<'_>, call: Call) -> Next<O> {
+        let hold_for = match self.command {
+            Command::Message { hold_for } => hold_for,
+            Command::Start | Command::Terminate | Command::Publish => Duration::ZERO,
+        };
+        let since = *self.held_since.get_or_insert(cx.gate.healthy());
+        if cx.gate.healthy().saturating_sub(since) >= hold_for {
+            let detail = format!(
+                "the instance did not wait for the message within {hold_for:?}; replay the dead letter once it does"
+            );
+            return dead(Reason::NO_SUBSCRIPTION, detail);
+        }
+        self.holds += 1;
+        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), call, Why::NobodyWaiting)
+    }
+
+    fn act<O>(&mut self, cx: &Context<'_>, call: Call) -> Next<O> {
+        if self.exhausted(cx) {
+            let detail = "looked up and not there; every attempt failed while the endpoint was healthy".to_owned();
+            return dead(Reason::EXHAUSTED, detail);
+        }
+        Next::Call(self.attempt(call))
+    }
+
+    fn attempt(&mut self, call: Call) -> Call {
+        self.attempts += 1;
+        call
+    }
+
+    fn exhausted(&self, cx: &Context<'_>) -> bool {
+        self.failing_since.is_some_and(|since| cx.gate.healthy().saturating_sub(since) >= cx.bounds.give_up_after)
+    }
+
+    fn exhaust<O>(&self, failure: Failure) -> Next<O> {
+        dead(Reason::EXHAUSTED, format!("gave up after {} attempts: {}", self.attempts, failure.detail))
+    }
+}
+
+fn dead<O>(reason: Reason, detail: impl Into<String>) -> Next<O> {
+    Next::Resolve(Resolution::DeadLettered { reason, detail: detail.into() })
+}
+
+#[cfg(test)]
+#[path = "protocol/tests.rs"]
+mod tests;
