@@ -8,7 +8,8 @@ import org.springframework.context.annotation.Configuration;
 import org.springframework.security.config.Customizer;
 import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.core.userdetails.User;
-import org.springframework.security.provisioning.InMemoryUserDetailsManager;
+import org.springframework.security.core.userdetails.UserDetailsService;
+import org.springframework.security.core.userdetails.UsernameNotFoundException;
 import org.springframework.security.web.SecurityFilterChain;
 
 /** Starts Flowable's REST API with HTTP Basic. Run by source launch, no build: java -cp "lib/*" Main.java */
@@ -30,9 +31,15 @@ public class Main {
                 .build();
     }
 
+    /** Not an InMemoryUserDetailsManager: that would change the password to bcrypt at the first login, and every call cost a hash. */
     @Bean
-    InMemoryUserDetailsManager theUser(
+    UserDetailsService theUser(
             @Value("${xconnector.user}") String user, @Value("${xconnector.password}") String password) {
-        return new InMemoryUserDetailsManager(User.withUsername(user).password("{noop}" + password).roles("USER").build());
+        return name -> {
+            if (!name.equals(user)) {
+                throw new UsernameNotFoundException(name);
+            }
+            return User.withUsername(user).password("{noop}" + password).roles("USER").build();
+        };
     }
 }

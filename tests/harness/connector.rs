@@ -28,21 +28,11 @@ impl Connector {
     /// # Errors
     /// The binary cannot be built or started.
     pub async fn run<A: AsRef<OsStr>>(config: &Path, args: &[A]) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("xconnector-run-")
-            .tempdir()?;
+        let folder = tempfile::Builder::new().prefix("xconnector-run-").tempdir()?;
         let mut command = Command::new(connector_binary().await?);
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .args(args)
-            .current_dir(repository());
+        command.arg("run").arg("--config").arg(config).args(args).current_dir(repository());
         let process = Process::start("xconnector", folder.path(), &command)?;
-        Ok(Self {
-            process,
-            _folder: folder,
-        })
+        Ok(Self { process, _folder: folder })
     }
 
     /// Everything that it has logged so far
@@ -64,11 +54,7 @@ impl Connector {
         let process = &mut self.process;
         let seen = until(&what, DEADLINE, || {
             // look first: a line may be the last word of a process
-            let seen = if process.log().contains(text) {
-                Ok(Some(()))
-            } else {
-                process.must_run().map(|()| None)
-            };
+            let seen = if process.log().contains(text) { Ok(Some(())) } else { process.must_run().map(|()| None) };
             async move { seen }
         })
         .await;
@@ -124,10 +110,7 @@ pub async fn connector_binary() -> Result<PathBuf> {
 async fn build() -> Result<PathBuf> {
     // test executables are at <target>/<profile>/deps/<name>
     let test = std::env::current_exe()?;
-    let profile_folder = test
-        .ancestors()
-        .nth(2)
-        .context("a test runs from its target folder")?;
+    let profile_folder = test.ancestors().nth(2).context("a test runs from its target folder")?;
     let profile = match profile_folder.file_name().and_then(OsStr::to_str) {
         Some("debug") => "dev",
         Some(profile) => profile,
@@ -135,24 +118,11 @@ async fn build() -> Result<PathBuf> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = tokio::process::Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "-p",
-            "connector",
-            "--bin",
-            "xconnector",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--quiet", "-p", "connector", "--bin", "xconnector", "--profile", profile])
         .current_dir(repository())
         .output()
         .await?;
-    ensure!(
-        output.status.success(),
-        "xconnector does not build:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "xconnector does not build:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(profile_folder.join("xconnector"))
 }
 
@@ -161,8 +131,7 @@ fn sum(text: &str, metric: &str, labels: &[&str]) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, set) = series.split_once('{').unwrap_or((series, ""));
-        (name == metric && labels.iter().all(|label| set.contains(label)))
-            .then_some(value.parse::<f64>().ok()?)
+        (name == metric && labels.iter().all(|label| set.contains(label))).then_some(value.parse::<f64>().ok()?)
     });
     values.reduce(|sum, value| sum + value)
 }

@@ -12,12 +12,7 @@ use crate::parts::{class_path, free_address, repository, with_new_ports};
 use crate::process::{Process, Signal};
 use crate::wait::{DEADLINE, until};
 
-const JVM: [&str; 4] = [
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xshare:auto",
-    "-Xmx512m",
-];
+const JVM: [&str; 4] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx512m"];
 
 /// An engine that answers
 #[derive(Debug)]
@@ -33,6 +28,7 @@ pub struct Flowable {
 struct Node {
     process: Process,
     address: SocketAddr,
+    database: &'static str,
     folder: TempDir,
 }
 
@@ -49,7 +45,7 @@ impl Flowable {
         static SHARED: OnceCell<Flowable> = OnceCell::const_new();
         let start = async || match std::env::var("FLOWABLE_URL") {
             Ok(url) if !url.is_empty() => Self::existing(&url).await,
-            _ => Self::start().await,
+            _ => Self::start_with("jdbc:h2:mem:engine;DB_CLOSE_DELAY=-1").await,
         };
         SHARED.get_or_try_init(start).await
     }
@@ -59,27 +55,25 @@ impl Flowable {
     /// # Errors
     /// As [`Flowable::shared`].
     pub async fn start() -> Result<Self> {
-        with_new_ports(async || {
-            let folder = tempfile::Builder::new()
-                .prefix("xconnector-flowable-")
-                .tempdir()?;
-            let address = free_address()?;
-            let process =
-                Process::start("flowable", folder.path(), &command(folder.path(), address)?)?;
-            let mut engine = Self {
-                process_api: format!("http://{address}/process-api"),
-                user: "rest".to_owned(),
-                password: "rest".to_owned(),
-                node: Some(Node {
-                    process,
-                    address,
-                    folder,
-                }),
-            };
-            engine.await_answer().await?;
-            Ok(engine)
-        })
-        .await
+        // without a delay: what was answered is on disk, as with any database that deserves the name
+        Self::start_with("jdbc:h2:file:./engine;WRITE_DELAY=0").await
+    }
+
+    async fn start_with(database: &'static str) -> Result<Self> {
+        with_new_ports(|| Self::start_once(database)).await
+    }
+
+    async fn start_once(database: &'static str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xconnector-flowable-").tempdir()?;
+        let node = Node::start(folder, free_address()?, database)?;
+        let mut engine = Self {
+            process_api: format!("http://{}/process-api", node.address),
+            user: "rest".to_owned(),
+            password: "rest".to_owned(),
+            node: Some(node),
+        };
+        engine.await_answer().await?;
+        Ok(engine)
     }
 
     /// Base URL of the process API: deployments, instances, tasks, history
@@ -89,10 +83,7 @@ impl Flowable {
 
     /// Base URL of the external-worker API
     pub fn job_api(&self) -> String {
-        let beside = self
-            .process_api
-            .rsplit_once('/')
-            .map_or("", |(parent, _)| parent);
+        let beside = self.process_api.rsplit_once('/').map_or("", |(parent, _)| parent);
         format!("{beside}/external-job-api")
     }
 
@@ -137,15 +128,8 @@ impl Flowable {
     /// As [`Flowable::shared`], or it still runs.
     pub async fn start_again(&mut self) -> Result<()> {
         let node = self.own_node()?;
-        ensure!(
-            node.process.ended()?.is_some(),
-            "the engine still runs: stop or kill it first"
-        );
-        node.process = Process::start(
-            "flowable",
-            node.folder.path(),
-            &command(node.folder.path(), node.address)?,
-        )?;
+        ensure!(node.process.ended()?.is_some(), "the engine still runs: stop or kill it first");
+        node.process = Process::start("flowable", node.folder.path(), &node.command()?)?;
         self.await_answer().await
     }
 
@@ -168,9 +152,7 @@ impl Flowable {
     }
 
     fn own_node(&mut self) -> Result<&mut Node> {
-        self.node
-            .as_mut()
-            .context("this engine is not ours to stop: fault tests take Flowable::start")
+        self.node.as_mut().context("this engine is not ours to stop: fault tests take Flowable::start")
     }
 
     /// Ready is when a harmless read is answered with 200.
@@ -178,45 +160,41 @@ impl Flowable {
         let what = format!("Flowable at {}", self.process_api);
         let client = reqwest::Client::new();
         let url = format!("{}/repository/process-definitions?size=1", self.process_api);
-        let read = client
-            .get(url)
-            .basic_auth(&self.user, Some(&self.password))
-            .build()?;
+        let read = client.get(url).basic_auth(&self.user, Some(&self.password)).build()?;
         until(&what, DEADLINE, || {
-            let running = self
-                .node
-                .as_mut()
-                .map_or(Ok(()), |node| node.process.must_run());
+            let running = self.node.as_mut().map_or(Ok(()), |node| node.process.must_run());
             let read = read.try_clone();
             let client = client.clone();
             async move {
                 running?;
-                let answer = client
-                    .execute(read.context("a GET has no body to copy")?)
-                    .await;
-                Ok(answer
-                    .is_ok_and(|answer| answer.status() == 200)
-                    .then_some(()))
+                let answer = client.execute(read.context("a GET has no body to copy")?).await;
+                Ok(answer.is_ok_and(|answer| answer.status() == 200).then_some(()))
             }
         })
         .await
     }
 }
 
-fn command(folder: &Path, address: SocketAddr) -> Result<Command> {
+impl Node {
+    fn start(folder: TempDir, address: SocketAddr, database: &'static str) -> Result<Self> {
+        let command = command(folder.path(), address, database)?;
+        let process = Process::start("flowable", folder.path(), &command)?;
+        Ok(Self { process, address, database, folder })
+    }
+
+    fn command(&self) -> Result<Command> {
+        command(self.folder.path(), self.address, self.database)
+    }
+}
+
+fn command(folder: &Path, address: SocketAddr, database: &str) -> Result<Command> {
     let deployed = repository().join("deploy/flowable");
+    let settings = deployed.join("application.properties");
     let mut java = Command::new("java");
-    java.args(JVM)
-        .args(["-cp", &class_path("flowable")?])
-        .arg(deployed.join("Main.java"));
-    java.arg(format!(
-        "--spring.config.location=file:{}",
-        deployed.join("application.properties").display()
-    ));
+    java.args(JVM).args(["-cp", &class_path("flowable")?]).arg(deployed.join("Main.java"));
+    java.arg(format!("--spring.config.location=file:{}", settings.display()));
     java.arg(format!("--server.port={}", address.port()));
-    java.arg(format!(
-        "--spring.datasource.url=jdbc:h2:file:{};WRITE_DELAY=0",
-        folder.join("engine").display()
-    ));
+    java.arg(format!("--spring.datasource.url={database}"));
+    java.current_dir(folder);
     Ok(java)
 }

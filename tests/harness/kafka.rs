@@ -17,13 +17,7 @@ use crate::process::{Process, Signal};
 use crate::wait::{DEADLINE, until};
 
 /// Small and quick to start: a test broker lives for minutes
-const JVM: [&str; 5] = [
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xshare:auto",
-    "-Xms256m",
-    "-Xmx512m",
-];
+const JVM: [&str; 5] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xms256m", "-Xmx512m"];
 
 /// Any 16 bytes in URL-safe base64
 const CLUSTER_ID: &str = "eENvbm5lY3RvclRlc3RzMA";
@@ -52,10 +46,7 @@ impl Kafka {
         let start = async || match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
             Ok(bootstrap) if !bootstrap.is_empty() => {
                 await_metadata(&bootstrap, || Ok(())).await?;
-                Ok(Self {
-                    bootstrap,
-                    node: None,
-                })
+                Ok(Self { bootstrap, node: None })
             }
             _ => Self::start().await,
         };
@@ -67,23 +58,19 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::shared`].
     pub async fn start() -> Result<Self> {
-        with_new_ports(async || {
-            let folder = tempfile::Builder::new()
-                .prefix("xconnector-kafka-")
-                .tempdir()?;
-            let broker = free_address()?;
-            write_properties(folder.path(), broker, free_address()?)?;
-            format_storage(folder.path()).await?;
-            let process = Process::start("broker", folder.path(), &broker_command(folder.path())?)?;
-            let mut node = Node { process, folder };
-            let bootstrap = broker.to_string();
-            await_metadata(&bootstrap, || node.process.must_run()).await?;
-            Ok(Self {
-                bootstrap,
-                node: Some(node),
-            })
-        })
-        .await
+        with_new_ports(Self::start_once).await
+    }
+
+    async fn start_once() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xconnector-kafka-").tempdir()?;
+        let broker = free_address()?;
+        write_properties(folder.path(), broker, free_address()?)?;
+        format_storage(folder.path()).await?;
+        let process = Process::start("broker", folder.path(), &broker_command(folder.path())?)?;
+        let mut node = Node { process, folder };
+        let bootstrap = broker.to_string();
+        await_metadata(&bootstrap, || node.process.must_run()).await?;
+        Ok(Self { bootstrap, node: Some(node) })
     }
 
     /// `host:port` for clients
@@ -130,15 +117,8 @@ impl Kafka {
     pub async fn start_again(&mut self) -> Result<()> {
         let bootstrap = self.bootstrap.clone();
         let node = self.own_node()?;
-        ensure!(
-            node.process.ended()?.is_some(),
-            "the broker still runs: stop or kill it first"
-        );
-        node.process = Process::start(
-            "broker",
-            node.folder.path(),
-            &broker_command(node.folder.path())?,
-        )?;
+        ensure!(node.process.ended()?.is_some(), "the broker still runs: stop or kill it first");
+        node.process = Process::start("broker", node.folder.path(), &broker_command(node.folder.path())?)?;
         await_metadata(&bootstrap, || node.process.must_run()).await
     }
 
@@ -149,9 +129,7 @@ impl Kafka {
     }
 
     fn own_node(&mut self) -> Result<&mut Node> {
-        self.node
-            .as_mut()
-            .context("this cluster is not ours to stop: fault tests take Kafka::start")
+        self.node.as_mut().context("this cluster is not ours to stop: fault tests take Kafka::start")
     }
 }
 
@@ -161,32 +139,21 @@ fn write_properties(folder: &Path, broker: SocketAddr, controller: SocketAddr) -
         .replace("@PORT@", &broker.port().to_string())
         .replace("@CONTROLLER_PORT@", &controller.port().to_string())
         .replace("@DATA@", &folder.join("data").display().to_string());
-    Ok(std::fs::write(
-        folder.join("server.properties"),
-        properties,
-    )?)
+    Ok(std::fs::write(folder.join("server.properties"), properties)?)
 }
 
 async fn format_storage(folder: &Path) -> Result<()> {
     let mut format = java()?;
-    format
-        .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-        .arg(folder.join("server.properties"));
+    format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(folder.join("server.properties"));
     let mut process = Process::start("storage", folder, &format)?;
     let status = process.wait(DEADLINE).await?;
-    ensure!(
-        status.success(),
-        "Kafka could not format its storage:\n{}",
-        process.log()
-    );
+    ensure!(status.success(), "Kafka could not format its storage:\n{}", process.log());
     Ok(())
 }
 
 fn broker_command(folder: &Path) -> Result<Command> {
     let mut broker = java()?;
-    broker
-        .arg("kafka.Kafka")
-        .arg(folder.join("server.properties"));
+    broker.arg("kafka.Kafka").arg(folder.join("server.properties"));
     Ok(broker)
 }
 
@@ -203,10 +170,8 @@ fn java() -> Result<Command> {
 async fn await_metadata(bootstrap: &str, mut must_run: impl FnMut() -> Result<()>) -> Result<()> {
     let what = format!("Kafka at {bootstrap}");
     // librdkafka would tell every refused connection of the first seconds on stderr
-    let client: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("log_level", "0")
-        .create()?;
+    let client: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("log_level", "0").create()?;
     let client = Arc::new(client);
     until(&what, DEADLINE, || {
         let running = must_run();
@@ -219,10 +184,7 @@ async fn await_metadata(bootstrap: &str, mut must_run: impl FnMut() -> Result<()
                     .fetch_metadata(None, Duration::from_millis(500))
                     .map(|metadata| metadata.brokers().len())
             });
-            Ok(metadata
-                .await?
-                .is_ok_and(|brokers| brokers > 0)
-                .then_some(()))
+            Ok(metadata.await?.is_ok_and(|brokers| brokers > 0).then_some(()))
         }
     })
     .await

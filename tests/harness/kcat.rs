@@ -15,26 +15,12 @@ pub type Keyed = (String, Vec<u8>);
 ///
 /// # Errors
 /// kcat is not installed (`./dev test` installs it), or could not publish: the text has what it said.
-pub async fn publish_with_kcat(
-    kafka: &Kafka,
-    topic: &str,
-    headers: &[(&str, &str)],
-    records: &[Keyed],
-) -> Result<()> {
+pub async fn publish_with_kcat(kafka: &Kafka, topic: &str, headers: &[(&str, &str)], records: &[Keyed]) -> Result<()> {
     // payloads may hold any byte, so what parts them must be something that none of them holds
     let end_of_record = unique("end-of-record");
     let end_of_key = unique("end-of-key");
     let mut command = Command::new("kcat");
-    command.args([
-        "-P",
-        "-E",
-        "-b",
-        kafka.bootstrap(),
-        "-t",
-        topic,
-        "-X",
-        "message.max.bytes=16777216",
-    ]);
+    command.args(["-P", "-E", "-b", kafka.bootstrap(), "-t", topic, "-X", "message.max.bytes=16777216"]);
     command.args(["-X", "partitioner=murmur2_random"]); // as Java clients do
     command.args(["-D", &end_of_record, "-K", &end_of_key]);
     for (name, value) in headers {
@@ -63,10 +49,6 @@ pub async fn publish_with_kcat(
     };
     let (written, output) = tokio::join!(write, kcat.wait_with_output());
     let output = output?;
-    ensure!(
-        output.status.success(),
-        "kcat could not publish to {topic}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "kcat could not publish to {topic}: {}", String::from_utf8_lossy(&output.stderr));
     written.context("kcat closed its input early")
 }

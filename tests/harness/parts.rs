@@ -29,8 +29,8 @@ fn cache() -> Result<PathBuf> {
     if let Some(cache) = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         return Ok(PathBuf::from(cache).join("xconnector"));
     }
-    let home = std::env::var_os("HOME")
-        .context("neither XDG_CACHE_HOME nor HOME is set: where are the fetched jars?")?;
+    let home =
+        std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set: where are the fetched jars?")?;
     Ok(PathBuf::from(home).join(".cache/xconnector"))
 }
 
@@ -43,7 +43,10 @@ pub fn free_address() -> Result<SocketAddr> {
 }
 
 /// Starts something on free ports, again when another process was quicker with a port.
-pub(crate) async fn with_new_ports<T>(start: impl AsyncFn() -> Result<T>) -> Result<T> {
+pub(crate) async fn with_new_ports<T, F>(start: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     for _ in 0..2 {
         match start().await {
             Err(error) if is_port_clash(&error) => {}

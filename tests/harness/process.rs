@@ -47,9 +47,7 @@ impl Process {
             .open(&log)
             .with_context(|| format!("cannot write {}", log.display()))?;
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", include_str!("supervise.sh"), "supervise"])
-            .arg(folder);
+        shell.args(["-c", include_str!("supervise.sh"), "supervise"]).arg(folder);
         shell.arg(command.get_program()).args(command.get_args());
         for (variable, value) in command.get_envs() {
             match value {
@@ -66,16 +64,8 @@ impl Process {
             .stderr(output)
             .spawn()
             .with_context(|| format!("cannot start sh to supervise {name}"))?;
-        let signals = supervisor
-            .stdin
-            .take()
-            .context("the supervisor was started with a pipe")?;
-        Ok(Self {
-            name: name.to_owned(),
-            supervisor,
-            signals,
-            log,
-        })
+        let signals = supervisor.stdin.take().context("the supervisor was started with a pipe")?;
+        Ok(Self { name: name.to_owned(), supervisor, signals, log })
     }
 
     /// Sends a signal. A process that has ended already takes it without complaint.
@@ -110,13 +100,7 @@ impl Process {
             async move { Ok(status?) }
         })
         .await;
-        ended.with_context(|| {
-            format!(
-                "{} still runs; its last lines:\n{}",
-                self.name,
-                self.last_lines()
-            )
-        })
+        ended.with_context(|| format!("{} still runs; its last lines:\n{}", self.name, self.last_lines()))
     }
 
     /// Fails when the process has ended: for use while waiting for something that only a running process can do.
@@ -126,19 +110,13 @@ impl Process {
     pub fn must_run(&mut self) -> Result<()> {
         match self.ended()? {
             None => Ok(()),
-            Some(status) => bail!(
-                "{} ended ({status}); its last lines:\n{}",
-                self.name,
-                self.last_lines()
-            ),
+            Some(status) => bail!("{} ended ({status}); its last lines:\n{}", self.name, self.last_lines()),
         }
     }
 
     /// Everything it has written so far
     pub fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     fn last_lines(&self) -> String {
@@ -164,26 +142,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
         let mut process = Process::start("polite", folder.path(), &shell(script)).unwrap();
-        until("its first line", DEADLINE, async || {
-            Ok(process.log().contains("ready").then_some(()))
-        })
-        .await
-        .unwrap();
+        until("its first line", DEADLINE, async || Ok(process.log().contains("ready").then_some(()))).await.unwrap();
 
         process.signal(Signal::Terminate);
 
         assert_eq!(process.wait(DEADLINE).await.unwrap().code(), Some(3));
         assert_eq!(process.log(), "ready\nbye\n");
-        assert!(
-            folder.path().exists(),
-            "a process that ended by itself leaves its folder to its owner"
-        );
+        assert!(folder.path().exists(), "a process that ended by itself leaves its folder to its owner");
     }
 
-    async fn dropped(
-        folder: tempfile::TempDir,
-        drop_in_order: impl FnOnce(Process, tempfile::TempDir),
-    ) {
+    async fn dropped(folder: tempfile::TempDir, drop_in_order: impl FnOnce(Process, tempfile::TempDir)) {
         let path = folder.path().to_owned();
         let script = "trap '' TERM; echo $$; exec sleep 3600";
         let process = Process::start("stubborn", &path, &shell(script)).unwrap();
@@ -194,9 +162,7 @@ mod tests {
         drop_in_order(process, folder);
 
         let gone = async || Ok((!entry.exists() && !path.exists()).then_some(()));
-        until("process and folder to go", DEADLINE, gone)
-            .await
-            .unwrap();
+        until("process and folder to go", DEADLINE, gone).await.unwrap();
     }
 
     #[tokio::test]
@@ -216,17 +182,9 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_ended_too_early_says_so_with_its_last_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = Process::start(
-            "broken",
-            folder.path(),
-            &shell("echo port in use >&2; exit 1"),
-        )
-        .unwrap();
+        let mut process = Process::start("broken", folder.path(), &shell("echo port in use >&2; exit 1")).unwrap();
         process.wait(DEADLINE).await.unwrap();
         let error = process.must_run().unwrap_err().to_string();
-        assert!(
-            error.contains("broken ended") && error.contains("port in use"),
-            "{error}"
-        );
+        assert!(error.contains("broken ended") && error.contains("port in use"), "{error}");
     }
 }

@@ -46,12 +46,8 @@ impl Received {
     /// # Errors
     /// It is no JSON; the text names the coordinates.
     pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_slice(self.value.as_deref().unwrap_or_default()).with_context(|| {
-            format!(
-                "the record at {}@{} is no JSON",
-                self.partition, self.offset
-            )
-        })
+        serde_json::from_slice(self.value.as_deref().unwrap_or_default())
+            .with_context(|| format!("the record at {}@{} is no JSON", self.partition, self.offset))
     }
 }
 
@@ -86,34 +82,20 @@ pub async fn create_topic(kafka: &Kafka, name: &str, partitions: i32) -> Result<
 ///
 /// # Errors
 /// A record was refused; later ones are not sent.
-pub async fn produce(
-    kafka: &Kafka,
-    topic: &str,
-    records: impl IntoIterator<Item = Sent>,
-) -> Result<Vec<(i32, i64)>> {
-    let producer: FutureProducer = kafka
-        .client()
-        .set("message.max.bytes", "16777216")
-        .set("linger.ms", "0")
-        .create()?;
+pub async fn produce(kafka: &Kafka, topic: &str, records: impl IntoIterator<Item = Sent>) -> Result<Vec<(i32, i64)>> {
+    let producer: FutureProducer =
+        kafka.client().set("message.max.bytes", "16777216").set("linger.ms", "0").create()?;
     let mut coordinates = Vec::new();
     for record in records {
         let mut headers = OwnedHeaders::new();
         for (key, value) in &record.headers {
-            headers = headers.insert(Header {
-                key,
-                value: Some(value),
-            });
+            headers = headers.insert(Header { key, value: Some(value) });
         }
-        let mut message: FutureRecord<'_, Vec<u8>, Vec<u8>> =
-            FutureRecord::to(topic).headers(headers);
+        let mut message: FutureRecord<'_, Vec<u8>, Vec<u8>> = FutureRecord::to(topic).headers(headers);
         message.partition = record.partition;
         message.key = record.key.as_ref();
         message.payload = record.value.as_ref();
-        let delivery = producer
-            .send(message, DEADLINE)
-            .await
-            .map_err(|(error, _)| error)?;
+        let delivery = producer.send(message, DEADLINE).await.map_err(|(error, _)| error)?;
         coordinates.push((delivery.partition, delivery.offset));
     }
     Ok(coordinates)
@@ -138,15 +120,9 @@ pub async fn read_all(kafka: &Kafka, topic: &str) -> Result<Vec<Received>> {
 
 fn read_to_ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Received>> {
     let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
-    let topic_metadata = metadata
-        .topics()
-        .first()
-        .context("metadata of one topic was asked for")?;
+    let topic_metadata = metadata.topics().first().context("metadata of one topic was asked for")?;
     if let Some(error) = topic_metadata.error() {
-        bail!(
-            "cannot read topic {topic}: {}",
-            rdkafka::types::RDKafkaErrorCode::from(error)
-        );
+        bail!("cannot read topic {topic}: {}", rdkafka::types::RDKafkaErrorCode::from(error));
     }
     let mut assignment = TopicPartitionList::new();
     for partition in topic_metadata.partitions() {
@@ -173,17 +149,12 @@ fn read_to_ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Received>> {
 }
 
 fn received(message: &impl Message) -> Received {
-    let headers = message
-        .headers()
-        .into_iter()
-        .flat_map(|headers| headers.iter());
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
     Received {
         partition: message.partition(),
         offset: message.offset(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers: headers
-            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            .collect(),
+        headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
     }
 }

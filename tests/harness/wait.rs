@@ -12,11 +12,7 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// What `condition` failed with, at once; or, after `deadline`, a text that names `what` was waited for.
-pub async fn until<T, F>(
-    what: &str,
-    deadline: Duration,
-    mut condition: impl FnMut() -> F,
-) -> Result<T>
+pub async fn until<T, F>(what: &str, deadline: Duration, mut condition: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,
 {
