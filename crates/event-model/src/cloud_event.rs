@@ -26,10 +26,7 @@ pub(crate) struct Attributes {
 /// The data of an event, before it is checked.
 pub(crate) enum Body<'a> {
     /// Bytes, with the content type that was stated for them.
-    Bytes {
-        bytes: Cow<'a, [u8]>,
-        content_type: Option<String>,
-    },
+    Bytes { bytes: Cow<'a, [u8]>, content_type: Option<String> },
     /// JSON that was part of a structured event.
     Json(Value),
 }
@@ -46,16 +43,11 @@ pub(crate) fn open<'a>(record: &'a Record, value: &'a [u8]) -> Result<Envelope<'
     match content_type.map(media_type_of).as_deref() {
         Some("application/cloudevents+json") => structured(record, value),
         Some(other) if other.starts_with("application/cloudevents") => {
-            Err(DecodeError::UnsupportedContentType {
-                content_type: printable(other),
-            })
+            Err(DecodeError::UnsupportedContentType { content_type: printable(other) })
         }
         Some(_) | None => Ok(Envelope {
             attributes: binary(record)?,
-            body: Body::Bytes {
-                bytes: Cow::Borrowed(value),
-                content_type: content_type.map(str::to_owned),
-            },
+            body: Body::Bytes { bytes: Cow::Borrowed(value), content_type: content_type.map(str::to_owned) },
         }),
     }
 }
@@ -63,19 +55,14 @@ pub(crate) fn open<'a>(record: &'a Record, value: &'a [u8]) -> Result<Envelope<'
 fn content_type_of(record: &Record) -> Result<Option<&str>, DecodeError> {
     let named = |header: &&Header| header.name.eq_ignore_ascii_case("content-type");
     match record.headers.iter().rev().find(named) {
-        Some(Header {
-            value: Some(value), ..
-        }) => text(value, "content-type").map(Some),
+        Some(Header { value: Some(value), .. }) => text(value, "content-type").map(Some),
         Some(Header { value: None, .. }) | None => Ok(None),
     }
 }
 
 /// One pass over the headers; where a name repeats, the last one counts.
 fn binary(record: &Record) -> Result<Attributes, DecodeError> {
-    let mut found = Attributes {
-        traceparent: plain_traceparent(record),
-        ..Attributes::default()
-    };
+    let mut found = Attributes { traceparent: plain_traceparent(record), ..Attributes::default() };
     for header in &record.headers {
         let Some(attribute) = header.name.strip_prefix("ce_") else {
             continue;
@@ -104,10 +91,7 @@ fn binary(record: &Record) -> Result<Attributes, DecodeError> {
 fn structured<'a>(record: &Record, value: &'a [u8]) -> Result<Envelope<'a>, DecodeError> {
     let event: Value = serde_json::from_slice(value).map_err(|error| undecodable_json(&error))?;
     let Value::Object(mut event) = event else {
-        return Err(bad(
-            "event",
-            "is not a JSON object, as structured mode demands",
-        ));
+        return Err(bad("event", "is not a JSON object, as structured mode demands"));
     };
     let required = |name: &str, value: Option<String>| {
         value.ok_or_else(|| bad(name, "is missing, and structured mode demands it"))
@@ -115,9 +99,7 @@ fn structured<'a>(record: &Record, value: &'a [u8]) -> Result<Envelope<'a>, Deco
     let version = required("specversion", take_text(&mut event, "specversion")?)?;
     check_version(&version, "specversion")?;
     let time = take_text(&mut event, "time")?;
-    let traceparent = take_text(&mut event, "traceparent")?
-        .as_deref()
-        .and_then(trace_context);
+    let traceparent = take_text(&mut event, "traceparent")?.as_deref().and_then(trace_context);
     let attributes = Attributes {
         id: Some(required("id", take_text(&mut event, "id")?)?),
         source: Some(required("source", take_text(&mut event, "source")?)?),
@@ -140,10 +122,7 @@ fn structured<'a>(record: &Record, value: &'a [u8]) -> Result<Envelope<'a>, Deco
         },
         (None, Some(_)) => return Err(bad("data_base64", "is not a string")),
         (Some(_), Some(_)) => {
-            return Err(bad(
-                "data",
-                "stands beside `data_base64`; only one is allowed",
-            ));
+            return Err(bad("data", "stands beside `data_base64`; only one is allowed"));
         }
         (None, None) => return Err(bad("data", "is missing, and so is `data_base64`")),
     };
@@ -181,9 +160,7 @@ fn check_version(version: &str, name: &str) -> Result<(), DecodeError> {
 }
 
 fn timestamp(text: &str, name: &str) -> Result<String, DecodeError> {
-    text.parse::<Timestamp>()
-        .map(|_| text.to_owned())
-        .map_err(|_| bad(name, "is not an RFC 3339 timestamp"))
+    text.parse::<Timestamp>().map(|_| text.to_owned()).map_err(|_| bad(name, "is not an RFC 3339 timestamp"))
 }
 
 /// The plain header of W3C trace context, which many Kafka instrumentations set.
@@ -195,15 +172,11 @@ fn plain_traceparent(record: &Record) -> Option<String> {
 /// A trace context that can be passed on. A malformed one is forgotten, as W3C demands: tracing never costs a record.
 fn trace_context(text: &str) -> Option<String> {
     let hex = |part: &str, length: usize| {
-        part.len() == length
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
     let zero = |part: &str| part.bytes().all(|b| b == b'0');
     let mut parts = text.splitn(4, '-');
-    let (version, trace, parent, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     // Later versions may add parts behind the flags; version ff is forbidden.
     let flags = match version {
         "00" => flags,
@@ -220,8 +193,5 @@ fn trace_context(text: &str) -> Option<String> {
 }
 
 fn bad(attribute: &str, problem: &str) -> DecodeError {
-    DecodeError::BadCloudEvent {
-        attribute: printable(attribute),
-        problem: problem.to_owned(),
-    }
+    DecodeError::BadCloudEvent { attribute: printable(attribute), problem: problem.to_owned() }
 }

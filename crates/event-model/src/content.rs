@@ -35,9 +35,7 @@ pub(crate) fn format_of(content_type: Option<&str>) -> Result<Format, DecodeErro
         | "application/vnd.confluent.avro" => Ok(Format::Avro),
         other if other.ends_with("+json") => Ok(Format::Json),
         other if other.ends_with("+avro") => Ok(Format::Avro),
-        other => Err(DecodeError::UnsupportedContentType {
-            content_type: printable(other),
-        }),
+        other => Err(DecodeError::UnsupportedContentType { content_type: printable(other) }),
     }
 }
 
@@ -49,19 +47,11 @@ pub(crate) fn media_type_of(content_type: &str) -> String {
 
 /// Text of a header as a message may show it: a foreign producer chose its length and characters.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .take(64)
-        .map(|c| if c.is_ascii_graphic() { c } else { '?' })
-        .collect()
+    text.chars().take(64).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
 /// Reads the bytes of a value as data of `schema`.
-pub(crate) fn read(
-    bytes: &[u8],
-    format: Format,
-    schema: &EventSchema,
-    ids: &SchemaIds,
-) -> Result<Value, DecodeError> {
+pub(crate) fn read(bytes: &[u8], format: Format, schema: &EventSchema, ids: &SchemaIds) -> Result<Value, DecodeError> {
     match format {
         Format::Json => read_json(bytes, schema),
         Format::Avro => match Framing::of(bytes) {
@@ -69,14 +59,10 @@ pub(crate) fn read(
                 Some(writer) => schema.decode_avro_from(writer, datum),
                 // A bare datum may begin with the same byte. Where schema ids are configured it is not expected;
                 // where none are, it is the only thing that can be read at all.
-                None if ids.is_empty() => schema
-                    .decode_avro(bytes)
-                    .map_err(|_| DecodeError::UnknownSchemaId { id }),
+                None if ids.is_empty() => schema.decode_avro(bytes).map_err(|_| DecodeError::UnknownSchemaId { id }),
                 None => Err(DecodeError::UnknownSchemaId { id }),
             },
-            Framing::SingleObject { fingerprint, datum } => {
-                read_single_object(fingerprint, datum, schema, ids)
-            }
+            Framing::SingleObject { fingerprint, datum } => read_single_object(fingerprint, datum, schema, ids),
             Framing::Bare => schema.decode_avro(bytes),
         },
         // JSON text can begin with neither marker.
@@ -85,9 +71,7 @@ pub(crate) fn read(
                 let writer = ids.by_id(id).ok_or(DecodeError::UnknownSchemaId { id })?;
                 schema.decode_avro_from(writer, datum)
             }
-            Framing::SingleObject { fingerprint, datum } => {
-                read_single_object(fingerprint, datum, schema, ids)
-            }
+            Framing::SingleObject { fingerprint, datum } => read_single_object(fingerprint, datum, schema, ids),
             Framing::Bare => read_json(bytes, schema),
         },
     }
@@ -102,21 +86,14 @@ fn read_json(bytes: &[u8], schema: &EventSchema) -> Result<Value, DecodeError> {
 pub(crate) fn undecodable_json(error: &serde_json::Error) -> DecodeError {
     let text = error.to_string();
     let problem = text.split(" at line ").next().unwrap_or_default();
-    DecodeError::UndecodableJson {
-        problem: problem.to_owned(),
-        line: error.line(),
-        column: error.column(),
-    }
+    DecodeError::UndecodableJson { problem: problem.to_owned(), line: error.line(), column: error.column() }
 }
 
 /// Checks data that is JSON already.
 pub(crate) fn check(value: Value, schema: &EventSchema) -> Result<Value, DecodeError> {
     schema
         .check_json(value)
-        .map_err(|violation| DecodeError::SchemaViolation {
-            schema: schema.name().to_owned(),
-            violation,
-        })
+        .map_err(|violation| DecodeError::SchemaViolation { schema: schema.name().to_owned(), violation })
 }
 
 fn read_single_object(
@@ -130,9 +107,7 @@ fn read_single_object(
     }
     let writer = ids
         .by_fingerprint(fingerprint)
-        .ok_or(DecodeError::UnknownSchemaFingerprint {
-            fingerprint: u64::from_le_bytes(fingerprint),
-        })?;
+        .ok_or(DecodeError::UnknownSchemaFingerprint { fingerprint: u64::from_le_bytes(fingerprint) })?;
     schema.decode_avro_from(writer, datum)
 }
 
@@ -141,10 +116,7 @@ enum Framing<'a> {
     /// `00`, then the schema id of a registry as four bytes, big-endian.
     Confluent { id: u32, datum: &'a [u8] },
     /// `C3 01`, then the fingerprint as eight bytes, little-endian.
-    SingleObject {
-        fingerprint: [u8; 8],
-        datum: &'a [u8],
-    },
+    SingleObject { fingerprint: [u8; 8], datum: &'a [u8] },
     /// Nothing; the flow's schema must do.
     Bare,
 }
@@ -154,18 +126,12 @@ impl<'a> Framing<'a> {
         if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT_MARKER)
             && let Some((fingerprint, datum)) = rest.split_first_chunk()
         {
-            return Self::SingleObject {
-                fingerprint: *fingerprint,
-                datum,
-            };
+            return Self::SingleObject { fingerprint: *fingerprint, datum };
         }
         if let Some(rest) = bytes.strip_prefix(&[0])
             && let Some((id, datum)) = rest.split_first_chunk()
         {
-            return Self::Confluent {
-                id: u32::from_be_bytes(*id),
-                datum,
-            };
+            return Self::Confluent { id: u32::from_be_bytes(*id), datum };
         }
         Self::Bare
     }

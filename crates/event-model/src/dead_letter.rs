@@ -43,17 +43,12 @@ impl DeadLetter<'_> {
     #[must_use]
     pub fn to_record(&self, original: &Record) -> OutgoingRecord {
         let mut headers = original.headers.clone();
-        let mut add = |name: &str, value: String| {
-            headers.push(Header::text(format!("{PREFIX}{name}"), value))
-        };
+        let mut add = |name: &str, value: String| headers.push(Header::text(format!("{PREFIX}{name}"), value));
         add("reason", self.reason.to_owned());
         add("detail", self.detail.to_owned());
         add("attempts", self.attempts.to_string());
         add("source-topic", original.coordinates.topic.to_string());
-        add(
-            "source-partition",
-            original.coordinates.partition.to_string(),
-        );
+        add("source-partition", original.coordinates.partition.to_string());
         add("source-offset", original.coordinates.offset.to_string());
         if let Some(timestamp) = original.timestamp_ms {
             add("source-timestamp", timestamp.to_string());
@@ -97,13 +92,7 @@ mod tests {
             },
             key: Some(vec![0xFF, 0x00]),
             value: Some(vec![0xC3, 0x28]),
-            headers: vec![
-                Header::text("ce_id", "1"),
-                Header {
-                    name: "empty".to_owned(),
-                    value: None,
-                },
-            ],
+            headers: vec![Header::text("ce_id", "1"), Header { name: "empty".to_owned(), value: None }],
             timestamp_ms: Some(1_795_510_800_123),
         }
     }
@@ -133,13 +122,7 @@ mod tests {
         let sent = letter().to_record(&original());
         let ours: Vec<String> = sent.headers[2..]
             .iter()
-            .map(|h| {
-                format!(
-                    "{}={}",
-                    h.name,
-                    String::from_utf8_lossy(h.value.as_deref().unwrap_or_default())
-                )
-            })
+            .map(|h| format!("{}={}", h.name, String::from_utf8_lossy(h.value.as_deref().unwrap_or_default())))
             .collect();
         assert_eq!(
             ours,
@@ -160,11 +143,7 @@ mod tests {
 
     #[test]
     fn null_keys_and_values_stay_null() {
-        let tombstone = Record {
-            key: None,
-            value: None,
-            ..original()
-        };
+        let tombstone = Record { key: None, value: None, ..original() };
         let sent = letter().to_record(&tombstone);
         assert_eq!((sent.key, sent.value), (None, None));
     }

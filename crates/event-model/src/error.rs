@@ -7,9 +7,7 @@ use crate::schema::Violation;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The record has a null value (a tombstone); a flow may give it a meaning with `on_null`.
-    #[error(
-        "the record's value is null; set `on_null` in the flow's [source] if null values mean something here"
-    )]
+    #[error("the record's value is null; set `on_null` in the flow's [source] if null values mean something here")]
     NullValue,
     /// The record has a value of zero bytes.
     #[error(

@@ -37,11 +37,7 @@ impl Event {
     /// had no id of its own. An id that already reads as coordinates of its own source counts as the latter.
     #[must_use]
     pub fn event_id(&self) -> String {
-        if is_coordinates_in(&self.source, &self.id) {
-            self.id.clone()
-        } else {
-            format!("{}/{}", self.source, self.id)
-        }
+        if is_coordinates_in(&self.source, &self.id) { self.id.clone() } else { format!("{}/{}", self.source, self.id) }
     }
 }
 
@@ -70,21 +66,14 @@ impl fmt::Debug for Event {
 ///
 /// # Errors
 /// Everything that makes the record unusable for good; see [`DecodeError`].
-pub fn decode(
-    record: &Record,
-    schema: &EventSchema,
-    ids: &SchemaIds,
-) -> Result<Event, DecodeError> {
+pub fn decode(record: &Record, schema: &EventSchema, ids: &SchemaIds) -> Result<Event, DecodeError> {
     let value = record.value.as_deref().ok_or(DecodeError::NullValue)?;
     if value.is_empty() {
         return Err(DecodeError::EmptyValue);
     }
     let envelope = cloud_event::open(record, value)?;
     let data = match envelope.body {
-        Body::Bytes {
-            bytes,
-            content_type,
-        } => {
+        Body::Bytes { bytes, content_type } => {
             let format = content::format_of(content_type.as_deref())?;
             content::read(&bytes, format, schema, ids)?
         }
@@ -94,15 +83,7 @@ pub fn decode(
 }
 
 fn event_of(record: &Record, schema: &EventSchema, attributes: Attributes, data: Value) -> Event {
-    let Attributes {
-        id,
-        source,
-        kind,
-        subject,
-        time,
-        correlation_id,
-        traceparent,
-    } = attributes;
+    let Attributes { id, source, kind, subject, time, correlation_id, traceparent } = attributes;
     let topic = || record.coordinates.topic.to_string();
     let (id, source) = match id {
         Some(id) => (id, source.unwrap_or_else(topic)),

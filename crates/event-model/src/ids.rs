@@ -116,11 +116,8 @@ mod tests {
 
     #[test]
     fn coordinates_read_as_topic_partition_and_offset() {
-        let coordinates = Coordinates {
-            topic: "crm.tickets.v1".into(),
-            partition: Partition::new(3),
-            offset: Offset::new(17),
-        };
+        let coordinates =
+            Coordinates { topic: "crm.tickets.v1".into(), partition: Partition::new(3), offset: Offset::new(17) };
         assert_eq!(coordinates.to_string(), "crm.tickets.v1/3@17");
     }
 }

@@ -53,10 +53,8 @@ impl JobRecord {
     /// # Errors
     /// When the variables cannot be written as JSON.
     pub fn to_record(&self, flow: &str) -> Result<OutgoingRecord, BadJobRecord> {
-        let value = serde_json::to_vec(self).map_err(|error| BadJobRecord::Unwritable {
-            job_id: self.job_id.clone(),
-            problem: error.to_string(),
-        })?;
+        let value = serde_json::to_vec(self)
+            .map_err(|error| BadJobRecord::Unwritable { job_id: self.job_id.clone(), problem: error.to_string() })?;
         Ok(OutgoingRecord {
             topic: Self::topic_of(flow).into(),
             partition: None,
@@ -72,9 +70,7 @@ impl JobRecord {
     /// When the value is null or not a job; both mean that something else writes to the topic.
     pub fn from_record(record: &Record) -> Result<Self, BadJobRecord> {
         let coordinates = || record.coordinates.to_string();
-        let value = record.value.as_deref().ok_or_else(|| BadJobRecord::Null {
-            coordinates: coordinates(),
-        })?;
+        let value = record.value.as_deref().ok_or_else(|| BadJobRecord::Null { coordinates: coordinates() })?;
         serde_json::from_slice(value).map_err(|error| BadJobRecord::Unreadable {
             coordinates: coordinates(),
             line: error.line(),
@@ -90,10 +86,7 @@ impl fmt::Debug for JobRecord {
             .field("topic", &self.topic)
             .field("process_instance_id", &self.process_instance_id)
             .field("element_id", &self.element_id)
-            .field(
-                "variables",
-                &format_args!("{} variables", self.variables.len()),
-            )
+            .field("variables", &format_args!("{} variables", self.variables.len()))
             .field("retries", &self.retries)
             .field("lock_expires_at", &self.lock_expires_at)
             .finish_non_exhaustive()
@@ -112,9 +105,7 @@ pub enum BadJobRecord {
         problem: String,
     },
     /// The record has a null value.
-    #[error(
-        "{coordinates}: the job record has a null value; only the job acquirer may write to this topic"
-    )]
+    #[error("{coordinates}: the job record has a null value; only the job acquirer may write to this topic")]
     Null {
         /// Where the record stands.
         coordinates: String,

@@ -24,7 +24,7 @@ pub use ids::{Coordinates, NextOffset, Offset, Partition};
 pub use job::{BadJobRecord, JobRecord};
 pub use record::{Header, OutgoingRecord, Record};
 pub use reply::{
-    AuditEntry, Comment, Outcome, ProcessRef, Receipt, ReceiptStatus, ReplyEncoding, ReplyError,
-    ReplyRoute, ReplySchemas, SourceRef,
+    AuditEntry, Comment, Outcome, ProcessRef, Receipt, ReceiptStatus, ReplyEncoding, ReplyError, ReplyRoute,
+    ReplySchemas, SourceRef,
 };
 pub use schema::{EventSchema, SchemaError, SchemaIds, Schemas, Violation};

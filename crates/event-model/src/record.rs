@@ -57,10 +57,7 @@ impl Header {
     /// A header with a text value.
     #[must_use]
     pub fn text(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            value: Some(value.into().into_bytes()),
-        }
+        Self { name: name.into(), value: Some(value.into().into_bytes()) }
     }
 }
 
@@ -114,11 +111,7 @@ mod tests {
     #[test]
     fn debug_output_shows_lengths_and_no_contents() {
         let record = Record {
-            coordinates: Coordinates {
-                topic: "t".into(),
-                partition: Partition::new(0),
-                offset: Offset::new(1),
-            },
+            coordinates: Coordinates { topic: "t".into(), partition: Partition::new(0), offset: Offset::new(1) },
             key: Some(b"secret-key".to_vec()),
             value: Some(b"secret-value".to_vec()),
             headers: vec![Header::text("ce_subject", "secret-header")],
@@ -141,17 +134,10 @@ mod tests {
     #[test]
     fn the_last_of_repeated_headers_counts() {
         let record = Record {
-            coordinates: Coordinates {
-                topic: "t".into(),
-                partition: Partition::new(0),
-                offset: Offset::new(1),
-            },
+            coordinates: Coordinates { topic: "t".into(), partition: Partition::new(0), offset: Offset::new(1) },
             key: None,
             value: None,
-            headers: vec![
-                Header::text("ce_id", "first"),
-                Header::text("ce_id", "last"),
-            ],
+            headers: vec![Header::text("ce_id", "first"), Header::text("ce_id", "last")],
             timestamp_ms: None,
         };
         let header = record.header("ce_id").expect("present");

@@ -14,11 +14,7 @@ const FREE_ITEMS: usize = 4_096;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(datum: &'a [u8]) -> Self {
-        Self {
-            datum,
-            position: 0,
-            items_left: datum.len().saturating_add(FREE_ITEMS),
-        }
+        Self { datum, position: 0, items_left: datum.len().saturating_add(FREE_ITEMS) }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -32,21 +28,16 @@ impl<'a> Cursor<'a> {
     /// Counts items of arrays and maps. Every item but the free ones has a byte, so a datum that claims more lies
     /// about a length, and memory stays in proportion to what was really sent.
     pub(super) fn count_item(&mut self) -> Result<(), Fault> {
-        self.items_left = self
-            .items_left
-            .checked_sub(1)
-            .ok_or_else(|| Fault::new("more items than the datum has room for"))?;
+        self.items_left =
+            self.items_left.checked_sub(1).ok_or_else(|| Fault::new("more items than the datum has room for"))?;
         Ok(())
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
         let rest = self.datum.get(self.position..).unwrap_or_default();
-        let taken = rest.get(..length).ok_or_else(|| {
-            Fault::new(format!(
-                "needs {length} bytes, but only {} are left",
-                rest.len()
-            ))
-        })?;
+        let taken = rest
+            .get(..length)
+            .ok_or_else(|| Fault::new(format!("needs {length} bytes, but only {} are left", rest.len())))?;
         self.position += length;
         Ok(taken)
     }
@@ -82,8 +73,7 @@ impl<'a> Cursor<'a> {
 
     /// Bytes behind their length.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
-        let length = usize::try_from(self.long()?)
-            .map_err(|_| Fault::new("a length is negative or too large"))?;
+        let length = usize::try_from(self.long()?).map_err(|_| Fault::new("a length is negative or too large"))?;
         self.take(length)
     }
 
@@ -98,7 +88,6 @@ impl<'a> Cursor<'a> {
             // A negative count is followed by the block's size, which only helps those who skip it.
             self.long()?;
         }
-        usize::try_from(count.unsigned_abs())
-            .map_err(|_| Fault::new("a block's item count is too large"))
+        usize::try_from(count.unsigned_abs()).map_err(|_| Fault::new("a block's item count is too large"))
     }
 }

@@ -26,21 +26,16 @@ const MAX_DEPTH: usize = 256;
 
 /// Reads one datum and all of it.
 pub(crate) fn read(writer: &Plan, reader: &Plan, datum: &[u8]) -> Result<Value, ReadError> {
-    let mut reading = Reading {
-        cursor: Cursor::new(datum),
-        types: Types { writer, reader },
-        depth: 0,
-        violated: false,
-    };
+    let mut reading =
+        Reading { cursor: Cursor::new(datum), types: Types { writer, reader }, depth: 0, violated: false };
     let read = reading.value(writer.root, reader.root);
     let byte = reading.cursor.position();
     match read {
         Ok(value) => match reading.cursor.remaining() {
             0 => Ok(value),
-            rest => Err(ReadError::Damaged {
-                fault: Fault::new(format!("{rest} bytes follow the end of the datum")),
-                byte,
-            }),
+            rest => {
+                Err(ReadError::Damaged { fault: Fault::new(format!("{rest} bytes follow the end of the datum")), byte })
+            }
         },
         Err(fault) if reading.violated => Err(ReadError::Violation(fault)),
         Err(fault) => Err(ReadError::Damaged { fault, byte }),
@@ -71,11 +66,8 @@ impl<'a> Reading<'a> {
         let writer_node = types.writer.node(written);
         if let Node::Union(branches) = writer_node {
             let index = self.cursor.long()?;
-            let branch = usize::try_from(index)
-                .ok()
-                .and_then(|index| branches.get(index));
-            let branch = *branch
-                .ok_or_else(|| Fault::new("a union names a branch that it does not have"))?;
+            let branch = usize::try_from(index).ok().and_then(|index| branches.get(index));
+            let branch = *branch.ok_or_else(|| Fault::new("a union names a branch that it does not have"))?;
             return self.value(branch, wanted);
         }
         // With one schema for both, what is wanted is what was written, a union's branch included.
@@ -92,14 +84,10 @@ impl<'a> Reading<'a> {
             (Node::Enum(from), Node::Enum(to)) => {
                 let index = usize::try_from(self.cursor.int()?).ok();
                 let symbol = index.and_then(|index| from.symbols.get(index));
-                let symbol = symbol
-                    .ok_or_else(|| Fault::new("an enum names a symbol that it does not have"))?;
-                self.or_violated(resolve::symbol(symbol, to))
-                    .map(Value::from)
+                let symbol = symbol.ok_or_else(|| Fault::new("an enum names a symbol that it does not have"))?;
+                self.or_violated(resolve::symbol(symbol, to)).map(Value::from)
             }
-            (Node::Fixed { size, .. }, Node::Fixed { .. }) => {
-                Ok(STANDARD.encode(self.cursor.take(*size)?).into())
-            }
+            (Node::Fixed { size, .. }, Node::Fixed { .. }) => Ok(STANDARD.encode(self.cursor.take(*size)?).into()),
             (_, reader_node) => {
                 let raw = self.scalar(writer_node)?;
                 self.or_violated(resolve::promote(raw, reader_node))
@@ -118,19 +106,14 @@ impl<'a> Reading<'a> {
             },
             Node::Int(_) => self.cursor.int().map(|number| Raw::Whole(number.into())),
             Node::Long(_) => self.cursor.long().map(Raw::Whole),
-            Node::Float => Ok(Raw::Floating(
-                f32::from_le_bytes(self.cursor.array()?).into(),
-            )),
+            Node::Float => Ok(Raw::Floating(f32::from_le_bytes(self.cursor.array()?).into())),
             Node::Double => Ok(Raw::Floating(f64::from_le_bytes(self.cursor.array()?))),
             Node::Bytes => self.cursor.bytes().map(Raw::Bytes),
             Node::String | Node::Uuid => self.cursor.text().map(Raw::Text),
             // Pairs of these kinds are read by the caller, and `branch_for` lets no mixed pair through.
-            Node::Array(_)
-            | Node::Map(_)
-            | Node::Union(_)
-            | Node::Record(_)
-            | Node::Enum(_)
-            | Node::Fixed { .. } => Err(Fault::new("a compound type where a plain one belongs")),
+            Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Record(_) | Node::Enum(_) | Node::Fixed { .. } => {
+                Err(Fault::new("a compound type where a plain one belongs"))
+            }
         }
     }
 
@@ -183,9 +166,7 @@ impl<'a> Reading<'a> {
             for _ in 0..count {
                 self.cursor.count_item()?;
                 let position = items.len();
-                let item = self
-                    .value(from, to)
-                    .map_err(|fault| fault.within(Step::Item(position)))?;
+                let item = self.value(from, to).map_err(|fault| fault.within(Step::Item(position)))?;
                 items.push(item);
             }
         }
@@ -214,10 +195,7 @@ impl<'a> Reading<'a> {
     /// because nobody looks at it.
     fn skip(&mut self, written: NodeId) -> Result<(), Fault> {
         let types = self.types;
-        self.types = Types {
-            writer: types.writer,
-            reader: types.writer,
-        };
+        self.types = Types { writer: types.writer, reader: types.writer };
         let skipped = self.value(written, written);
         self.types = types;
         skipped.map(drop)

@@ -4,9 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::schema::{
-    Enumeration, Fault, Field, Node, NodeId, Plan, Record, canonical_uuid, finite,
-};
+use crate::schema::{Enumeration, Fault, Field, Node, NodeId, Plan, Record, canonical_uuid, finite};
 
 /// The two schemas of a datum. They are the same object where a record was written with the flow's own schema.
 #[derive(Clone, Copy)]
@@ -95,13 +93,7 @@ fn fit(from: &Node, to: &Node) -> Fit {
         | (Node::Map(_), Node::Map(_)) => Fit::Name,
         (Node::Record(from), Node::Record(to)) => named(&from.name, &to.name),
         (Node::Enum(from), Node::Enum(to)) => named(&from.name, &to.name),
-        (
-            Node::Fixed { name: from, size },
-            Node::Fixed {
-                name: to,
-                size: wanted,
-            },
-        ) if size == wanted => named(from, to),
+        (Node::Fixed { name: from, size }, Node::Fixed { name: to, size: wanted }) if size == wanted => named(from, to),
         (Node::String, Node::Uuid) | (Node::Uuid, Node::String) => Fit::Kind,
         (Node::Int(_), Node::Long(_) | Node::Float | Node::Double)
         | (Node::Long(_), Node::Float | Node::Double)
@@ -136,11 +128,7 @@ fn unqualified(name: &str) -> &str {
 /// The reader's field for a writer's field, by name or alias.
 pub(super) fn field<'a>(written: &str, to: &'a Record) -> Option<&'a Field> {
     let by_name = to.fields.iter().find(|field| field.name == written);
-    by_name.or_else(|| {
-        to.fields
-            .iter()
-            .find(|field| field.aliases.iter().any(|alias| alias == written))
-    })
+    by_name.or_else(|| to.fields.iter().find(|field| field.aliases.iter().any(|alias| alias == written)))
 }
 
 /// The reader's symbol for a written one, else its default.
@@ -148,12 +136,7 @@ pub(super) fn symbol<'a>(written: &str, to: &'a Enumeration) -> Result<&'a str, 
     let same = to.symbols.iter().find(|symbol| *symbol == written);
     same.or(to.default.as_ref())
         .map(String::as_str)
-        .ok_or_else(|| {
-            Fault::new(format!(
-                "the writer's symbol is none of {}",
-                to.symbols.join(", ")
-            ))
-        })
+        .ok_or_else(|| Fault::new(format!("the writer's symbol is none of {}", to.symbols.join(", "))))
 }
 
 /// A written value in the normal form of the reader's type.
@@ -172,19 +155,12 @@ pub(super) fn promote(raw: Raw<'_>, to: &Node) -> Result<Value, Fault> {
         (Raw::Text(text), Node::Uuid) => canonical_uuid(text).map(Value::from),
         (Raw::Bytes(bytes), Node::String) => utf8(bytes).map(Value::from),
         (Raw::Bytes(bytes), Node::Uuid) => canonical_uuid(utf8(bytes)?).map(Value::from),
-        (
-            Raw::Null
-            | Raw::Boolean(_)
-            | Raw::Whole(_)
-            | Raw::Floating(_)
-            | Raw::Bytes(_)
-            | Raw::Text(_),
-            _,
-        ) => Err(Fault::new("the writer's type cannot be read as the flow's")),
+        (Raw::Null | Raw::Boolean(_) | Raw::Whole(_) | Raw::Floating(_) | Raw::Bytes(_) | Raw::Text(_), _) => {
+            Err(Fault::new("the writer's type cannot be read as the flow's"))
+        }
     }
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| Fault::new("bytes that should become a string are not UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| Fault::new("bytes that should become a string are not UTF-8"))
 }

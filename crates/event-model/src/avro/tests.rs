@@ -27,9 +27,7 @@ fn schema(text: &str) -> EventSchema {
 }
 
 fn record_of(fields: &str) -> EventSchema {
-    schema(&format!(
-        r#"{{"type":"record","name":"R","fields":[{fields}]}}"#
-    ))
+    schema(&format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#))
 }
 
 fn everything() -> Value {
@@ -44,8 +42,7 @@ fn everything() -> Value {
 fn apache_avro_reads_what_we_write_and_we_read_what_it_writes() {
     let schema = schema(EVERYTHING);
     let ours = schema.encode_avro(&everything()).expect("written");
-    let read =
-        apache_avro::from_avro_datum(schema.avro(), &mut ours.as_slice(), None).expect("read");
+    let read = apache_avro::from_avro_datum(schema.avro(), &mut ours.as_slice(), None).expect("read");
     let AvroValue::Record(fields) = &read else {
         panic!("a record");
     };
@@ -63,8 +60,7 @@ fn apache_avro_reads_what_we_write_and_we_read_what_it_writes() {
 fn single_object_encoding_is_the_one_of_apache_avro() {
     let schema = schema(EVERYTHING);
     let ours = schema.encode_single_object(&everything()).expect("written");
-    let reader =
-        apache_avro::GenericSingleObjectReader::new(schema.avro().clone()).expect("a reader");
+    let reader = apache_avro::GenericSingleObjectReader::new(schema.avro().clone()).expect("a reader");
     assert!(reader.read_value(&mut ours.as_slice()).is_ok());
 }
 
@@ -74,11 +70,7 @@ fn a_datum_that_ends_early_is_damaged_wherever_it_ends() {
     let datum = schema.encode_avro(&everything()).expect("written");
     for length in 0..datum.len() {
         let error = schema.decode_avro(&datum[..length]).expect_err("damaged");
-        assert_eq!(
-            error.reason(),
-            "undecodable-avro",
-            "after {length} bytes: {error}"
-        );
+        assert_eq!(error.reason(), "undecodable-avro", "after {length} bytes: {error}");
     }
 }
 
@@ -86,10 +78,7 @@ fn a_datum_that_ends_early_is_damaged_wherever_it_ends() {
 fn bytes_behind_the_datum_are_damage() {
     let schema = record_of(r#"{"name":"a","type":"string"}"#);
     let error = schema.decode_avro(b"\x02x\x00").expect_err("damaged");
-    assert!(
-        error.to_string().contains("1 bytes follow the end"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("1 bytes follow the end"), "{error}");
 }
 
 #[test]
@@ -124,11 +113,7 @@ fn a_lying_length_costs_no_memory() {
             let mut datum = number(length);
             datum.extend_from_slice(&number(8));
             let error = schema.decode_avro(&datum).expect_err("damaged");
-            assert_eq!(
-                error.reason(),
-                "undecodable-avro",
-                "{kind} of length {length}"
-            );
+            assert_eq!(error.reason(), "undecodable-avro", "{kind} of length {length}");
         }
     }
 }
@@ -141,9 +126,7 @@ fn numbers_beyond_their_type_are_damage() {
     assert!(long.decode_avro(&too_long).is_err());
     let beyond_64_bits = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02];
     assert!(long.decode_avro(&beyond_64_bits).is_err());
-    let largest = long
-        .encode_avro(&json!({ "n": i64::MAX }))
-        .expect("written");
+    let largest = long.encode_avro(&json!({ "n": i64::MAX })).expect("written");
     assert_eq!(long.decode_avro(&largest), Ok(json!({ "n": i64::MAX })));
     assert!(int.decode_avro(&largest).is_err());
 }
@@ -159,16 +142,11 @@ fn blocks_with_a_size_are_read() {
 #[test]
 fn endless_nesting_is_refused_on_a_small_stack() {
     let tree = r#"{"type":"record","name":"T","fields":[{"name":"next","type":["null","T"]}]}"#;
-    let reading = std::thread::Builder::new()
-        .stack_size(1 << 20)
-        .spawn(move || {
-            let schema = schema(tree);
-            // Each byte says: the second branch, another level.
-            schema
-                .decode_avro(&vec![0x02; 5_000_000])
-                .expect_err("refused")
-                .to_string()
-        });
+    let reading = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
+        let schema = schema(tree);
+        // Each byte says: the second branch, another level.
+        schema.decode_avro(&vec![0x02; 5_000_000]).expect_err("refused").to_string()
+    });
     let error = reading.expect("a thread").join().expect("no overflow");
     assert!(error.contains("nested deeper than"), "{error}");
     assert!(error.len() < 2_000, "{}", error.len());
@@ -177,9 +155,7 @@ fn endless_nesting_is_refused_on_a_small_stack() {
 #[test]
 fn not_a_number_has_no_place_in_the_normal_form() {
     let schema = record_of(r#"{"name":"n","type":"double"}"#);
-    let error = schema
-        .decode_avro(&f64::NAN.to_le_bytes())
-        .expect_err("refused");
+    let error = schema.decode_avro(&f64::NAN.to_le_bytes()).expect_err("refused");
     assert_eq!(error.reason(), "schema-violation");
 }
 
@@ -230,18 +206,10 @@ fn a_writers_schema_that_does_not_fit_is_a_violation_with_a_path() {
     let writer = record_of(r#"{"name":"a","type":"long"}"#);
     let datum = writer.encode_avro(&json!({ "a": 1 })).expect("written");
     for (fields, message) in [
-        (
-            r#"{"name":"a","type":"int"}"#,
-            "$.a: the writer's type long cannot be read as int",
-        ),
-        (
-            r#"{"name":"b","type":"int"}"#,
-            "$.b: the writer's schema lacks this field",
-        ),
+        (r#"{"name":"a","type":"int"}"#, "$.a: the writer's type long cannot be read as int"),
+        (r#"{"name":"b","type":"int"}"#, "$.b: the writer's schema lacks this field"),
     ] {
-        let error = record_of(fields)
-            .decode_avro_from(&writer, &datum)
-            .expect_err("refused");
+        let error = record_of(fields).decode_avro_from(&writer, &datum).expect_err("refused");
         assert_eq!(error.reason(), "schema-violation");
         assert!(error.to_string().contains(message), "{error}");
     }
@@ -251,13 +219,8 @@ fn a_writers_schema_that_does_not_fit_is_a_violation_with_a_path() {
 fn damage_in_a_field_that_nobody_wants_is_still_damage() {
     let writer = record_of(r#"{"name":"gone","type":"string"},{"name":"a","type":"long"}"#);
     let reader = record_of(r#"{"name":"a","type":"long"}"#);
-    assert_eq!(
-        reader.decode_avro_from(&writer, b"\x02x\x02"),
-        Ok(json!({ "a": 1 }))
-    );
-    let error = reader
-        .decode_avro_from(&writer, b"\x02\xFF\x02")
-        .expect_err("damaged");
+    assert_eq!(reader.decode_avro_from(&writer, b"\x02x\x02"), Ok(json!({ "a": 1 })));
+    let error = reader.decode_avro_from(&writer, b"\x02\xFF\x02").expect_err("damaged");
     assert_eq!(error.reason(), "undecodable-avro");
 }
 
@@ -278,32 +241,16 @@ fn branches_of_the_same_short_name_are_told_apart() {
 }
 
 fn any_everything() -> impl Strategy<Value = Value> {
-    let numbers = (
-        any::<bool>(),
-        any::<i32>(),
-        any::<i64>(),
-        any::<f32>(),
-        any::<f64>(),
-    );
-    let texts = (
-        ".*",
-        any::<[u8; 2]>(),
-        proptest::collection::vec(any::<u8>(), 0..20),
-    );
+    let numbers = (any::<bool>(), any::<i32>(), any::<i64>(), any::<f32>(), any::<f64>());
+    let texts = (".*", any::<[u8; 2]>(), proptest::collection::vec(any::<u8>(), 0..20));
     let parts = (
         proptest::collection::vec(any::<i64>(), 0..5),
         proptest::collection::hash_map(".{0,3}", ".{0,3}", 0..4),
-        prop_oneof![
-            Just(json!(null)),
-            Just(json!({"by": "green"})),
-            ".*".prop_map(Value::from)
-        ],
+        prop_oneof![Just(json!(null)), Just(json!({"by": "green"})), ".*".prop_map(Value::from)],
         any::<i64>(),
     );
     (numbers, texts, parts)
-        .prop_filter("JSON has finite numbers only", |((_, _, _, f, d), _, _)| {
-            f.is_finite() && d.is_finite()
-        })
+        .prop_filter("JSON has finite numbers only", |((_, _, _, f, d), _, _)| f.is_finite() && d.is_finite())
         .prop_map(|((flag, small, large, single, wide), (text, pair, raw), (list, labels, maybe, at))| {
             use base64::Engine;
             use base64::engine::general_purpose::STANDARD;

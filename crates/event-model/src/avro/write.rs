@@ -33,9 +33,7 @@ fn write_node(plan: &Plan, id: NodeId, value: &Value, out: &mut Vec<u8>) -> Resu
             out.extend_from_slice(&number.to_le_bytes());
             Ok(())
         }
-        (Node::Bytes, Value::String(text)) => {
-            write_bytes(&STANDARD.decode(text).map_err(|_| unchecked())?, out)
-        }
+        (Node::Bytes, Value::String(text)) => write_bytes(&STANDARD.decode(text).map_err(|_| unchecked())?, out),
         (Node::Fixed { .. }, Value::String(text)) => {
             out.extend_from_slice(&STANDARD.decode(text).map_err(|_| unchecked())?);
             Ok(())
@@ -49,8 +47,7 @@ fn write_node(plan: &Plan, id: NodeId, value: &Value, out: &mut Vec<u8>) -> Resu
             if !values.is_empty() {
                 write_count(values.len(), out)?;
                 for (position, item) in values.iter().enumerate() {
-                    write_node(plan, *items, item, out)
-                        .map_err(|fault| fault.within(Step::Item(position)))?;
+                    write_node(plan, *items, item, out).map_err(|fault| fault.within(Step::Item(position)))?;
                 }
             }
             write_count(0, out)
@@ -60,8 +57,7 @@ fn write_node(plan: &Plan, id: NodeId, value: &Value, out: &mut Vec<u8>) -> Resu
                 write_count(entries.len(), out)?;
                 for (position, (key, entry)) in entries.iter().enumerate() {
                     write_bytes(key.as_bytes(), out)?;
-                    write_node(plan, *values, entry, out)
-                        .map_err(|fault| fault.within(Step::Entry(position)))?;
+                    write_node(plan, *values, entry, out).map_err(|fault| fault.within(Step::Entry(position)))?;
                 }
             }
             write_count(0, out)
@@ -69,9 +65,7 @@ fn write_node(plan: &Plan, id: NodeId, value: &Value, out: &mut Vec<u8>) -> Resu
         (Node::Record(record), Value::Object(entries)) => {
             for field in &record.fields {
                 let within = |fault: Fault| fault.within(Step::Field(field.name.clone()));
-                let entry = entries
-                    .get(&field.name)
-                    .ok_or_else(|| within(unchecked()))?;
+                let entry = entries.get(&field.name).ok_or_else(|| within(unchecked()))?;
                 write_node(plan, field.node, entry, out).map_err(within)?;
             }
             Ok(())

@@ -34,10 +34,7 @@ fn record(headers: &[(&str, &str)], value: impl Into<Vec<u8>>) -> Record {
         },
         key: None,
         value: Some(value.into()),
-        headers: headers
-            .iter()
-            .map(|(name, value)| Header::text(*name, *value))
-            .collect(),
+        headers: headers.iter().map(|(name, value)| Header::text(*name, *value)).collect(),
         timestamp_ms: None,
     }
 }
@@ -98,10 +95,7 @@ fn structured_mode_takes_the_attributes_from_the_body() {
         "time": "2026-11-24T09:12:44.518Z", "correlationid": "c-9", "traceparent": TRACE, "other": 5,
         "datacontenttype": "application/json", "data": {"ticketId": "T-1"}
     });
-    let headers = [(
-        "Content-Type",
-        "application/cloudevents+json; charset=UTF-8",
-    )];
+    let headers = [("Content-Type", "application/cloudevents+json; charset=UTF-8")];
     let event = read(&record(&headers, body.to_string())).expect("an event");
     assert_eq!(event.event_id(), "crm/eu/e-1");
     assert_eq!(event.correlation_id.as_deref(), Some("c-9"));
@@ -142,13 +136,7 @@ fn the_plain_trace_header_is_used_and_a_malformed_one_costs_nothing() {
     let event = read(&record(&[("traceparent", TRACE)], json_value())).expect("an event");
     assert_eq!(event.traceparent.as_deref(), Some(TRACE));
     let zero = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
-    for malformed in [
-        "",
-        "yes",
-        zero,
-        &TRACE.to_uppercase(),
-        &TRACE.replace("00-4", "ff-4"),
-    ] {
+    for malformed in ["", "yes", zero, &TRACE.to_uppercase(), &TRACE.replace("00-4", "ff-4")] {
         let event = read(&record(&[("traceparent", malformed)], json_value())).expect("an event");
         assert_eq!(event.traceparent, None, "{malformed}");
     }
@@ -156,28 +144,17 @@ fn the_plain_trace_header_is_used_and_a_malformed_one_costs_nothing() {
 
 #[test]
 fn a_present_but_invalid_attribute_is_an_error_that_names_it() {
-    for (name, value) in [
-        ("ce_id", ""),
-        ("ce_source", ""),
-        ("ce_type", ""),
-        ("ce_specversion", "0.3"),
-        ("ce_time", "yesterday"),
-    ] {
-        let error =
-            read(&record(&[("ce_id", "1"), (name, value)], json_value())).expect_err("refused");
+    for (name, value) in
+        [("ce_id", ""), ("ce_source", ""), ("ce_type", ""), ("ce_specversion", "0.3"), ("ce_time", "yesterday")]
+    {
+        let error = read(&record(&[("ce_id", "1"), (name, value)], json_value())).expect_err("refused");
         assert_eq!(error.reason(), "bad-cloudevent");
         assert!(error.to_string().contains(name), "{error}");
     }
     let mut not_utf8 = record(&[], json_value());
     for value in [Some(vec![0xFF]), None] {
-        not_utf8.headers = vec![Header {
-            name: "ce_id".to_owned(),
-            value,
-        }];
-        assert_eq!(
-            read(&not_utf8).expect_err("refused").reason(),
-            "bad-cloudevent"
-        );
+        not_utf8.headers = vec![Header { name: "ce_id".to_owned(), value }];
+        assert_eq!(read(&not_utf8).expect_err("refused").reason(), "bad-cloudevent");
     }
 }
 
@@ -194,10 +171,7 @@ fn a_structured_event_must_be_complete() {
         assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
         let mut wrong = whole.clone();
         wrong[name] = json!(7);
-        assert!(
-            read(&record(&headers, wrong.to_string())).is_err(),
-            "{name}"
-        );
+        assert!(read(&record(&headers, wrong.to_string())).is_err(), "{name}");
     }
 }
 
@@ -210,32 +184,23 @@ fn avro_is_read_in_each_of_its_framings() {
     for (what, record) in [
         ("Confluent, no content type", record(&[], confluent(7))),
         ("Confluent", record(&avro, confluent(7))),
-        (
-            "single object, no content type",
-            record(&[], single_object.clone()),
-        ),
+        ("single object, no content type", record(&[], single_object.clone())),
         ("single object", record(&avro, single_object)),
         ("bare", record(&avro, datum())),
     ] {
-        let event =
-            decode(&record, &schema, &ids).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let event = decode(&record, &schema, &ids).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(event.data, data(), "{what}");
     }
 }
 
 #[test]
 fn the_writers_schema_of_a_configured_id_is_resolved() {
-    let older =
-        r#"{"type":"record","name":"Ticket","fields":[{"name":"ticketId","type":"string"}]}"#;
+    let older = r#"{"type":"record","name":"Ticket","fields":[{"name":"ticketId","type":"string"}]}"#;
     let older = Arc::new(EventSchema::parse("ticket/v0", older).expect("a schema"));
     let ids = SchemaIds::new(HashMap::from([(3, Arc::clone(&older))]));
-    let written = older
-        .encode_avro(&json!({ "ticketId": "T-1" }))
-        .expect("written");
+    let written = older.encode_avro(&json!({ "ticketId": "T-1" })).expect("written");
     let confluent = [&[0, 0, 0, 0, 3][..], &written].concat();
-    let single = older
-        .encode_single_object(&json!({ "ticketId": "T-1" }))
-        .expect("written");
+    let single = older.encode_single_object(&json!({ "ticketId": "T-1" })).expect("written");
     for value in [confluent, single] {
         let event = decode(&record(&[], value), &schema(), &ids).expect("an event");
         assert_eq!(event.data, data());
@@ -244,9 +209,7 @@ fn the_writers_schema_of_a_configured_id_is_resolved() {
 
 #[test]
 fn a_bare_datum_that_begins_like_a_schema_id_is_read_where_no_ids_are_configured() {
-    let empty_id = schema()
-        .encode_avro(&json!({ "ticketId": "", "note": "hello" }))
-        .expect("written");
+    let empty_id = schema().encode_avro(&json!({ "ticketId": "", "note": "hello" })).expect("written");
     assert_eq!(empty_id[0], 0);
     let avro = record(&[("content-type", "avro/binary")], empty_id);
     assert_eq!(read(&avro).expect("an event").data["note"], "hello");
@@ -273,11 +236,7 @@ fn every_kind_of_bad_input_has_its_own_reason() {
         ("schema-violation", &[], b"[]".to_vec()),
         ("schema-violation", &[], b"{\"ticketId\":5}".to_vec()),
         ("bad-cloudevent", &[("ce_id", "")], json_value()),
-        (
-            "unsupported-content-type",
-            &[("content-type", "text/xml")],
-            json_value(),
-        ),
+        ("unsupported-content-type", &[("content-type", "text/xml")], json_value()),
     ] {
         let error = read(&record(headers, value)).expect_err(reason);
         assert_eq!(error.reason(), reason, "{error}");
@@ -291,15 +250,9 @@ fn every_kind_of_bad_input_has_its_own_reason() {
 fn five_megabytes_are_read_or_refused_like_any_other_body() {
     let text = "x".repeat(5_000_000);
     let event = read(&record(&[], json!({ "ticketId": text }).to_string())).expect("an event");
-    assert_eq!(
-        event.data["ticketId"].as_str().map(str::len),
-        Some(5_000_000)
-    );
+    assert_eq!(event.data["ticketId"].as_str().map(str::len), Some(5_000_000));
     let brackets = "[".repeat(5_000_000);
-    assert_eq!(
-        read(&record(&[], brackets)).expect_err("refused").reason(),
-        "undecodable-json"
-    );
+    assert_eq!(read(&record(&[], brackets)).expect_err("refused").reason(), "undecodable-json");
 }
 
 #[test]

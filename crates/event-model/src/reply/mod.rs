@@ -44,14 +44,8 @@ impl ReplySchemas {
     /// Only when a schema file was broken before the build; a test of this crate proves that it was not.
     pub fn compile() -> Result<Self, SchemaError> {
         Ok(Self {
-            receipt: EventSchema::parse(
-                "receipt/v1",
-                include_str!("../../../../schemas/receipt/v1.avsc"),
-            )?,
-            outcome: EventSchema::parse(
-                "outcome/v1",
-                include_str!("../../../../schemas/outcome/v1.avsc"),
-            )?,
+            receipt: EventSchema::parse("receipt/v1", include_str!("../../../../schemas/receipt/v1.avsc"))?,
+            outcome: EventSchema::parse("outcome/v1", include_str!("../../../../schemas/outcome/v1.avsc"))?,
         })
     }
 
@@ -59,19 +53,12 @@ impl ReplySchemas {
     ///
     /// # Errors
     /// [`ReplyError`], which names the reply.
-    pub fn receipt(
-        &self,
-        receipt: &Receipt,
-        route: &ReplyRoute<'_>,
-    ) -> Result<OutgoingRecord, ReplyError> {
+    pub fn receipt(&self, receipt: &Receipt, route: &ReplyRoute<'_>) -> Result<OutgoingRecord, ReplyError> {
         let head = Head {
             kind: receipt.status.event_type(),
-            subject: receipt
-                .process
-                .as_ref()
-                .map(|process| process.instance_id.as_str()),
+            subject: receipt.process.as_ref().map(|process| process.instance_id.as_str()),
             time: receipt.time,
-            origin: &receipt.source,
+            origin: Some(&receipt.source),
             cause: receipt.source.coordinates().to_string(),
         };
         reply(&self.receipt, receipt, head, route)
@@ -93,7 +80,7 @@ impl ReplySchemas {
             kind: Outcome::EVENT_TYPE,
             subject: Some(&outcome.process.instance_id),
             time,
-            origin: &outcome.source,
+            origin: outcome.source.as_ref(),
             cause: cause.to_owned(),
         };
         reply(&self.outcome, outcome, head, route)
@@ -105,7 +92,7 @@ struct Head<'a> {
     kind: &'static str,
     subject: Option<&'a str>,
     time: Timestamp,
-    origin: &'a SourceRef,
+    origin: Option<&'a SourceRef>,
     cause: String,
 }
 
@@ -115,11 +102,7 @@ fn reply(
     head: Head<'_>,
     route: &ReplyRoute<'_>,
 ) -> Result<OutgoingRecord, ReplyError> {
-    let failed = |problem: String| ReplyError {
-        kind: head.kind,
-        cause: head.cause.clone(),
-        problem,
-    };
+    let failed = |problem: String| ReplyError { kind: head.kind, cause: head.cause.clone(), problem };
     let violated = |violation: Violation| failed(violation.to_string());
     let data = serde_json::to_value(body).map_err(|error| failed(error.to_string()))?;
     let value = match route.encoding {
@@ -176,11 +159,7 @@ impl SourceRef {
     /// Where the source record stands.
     #[must_use]
     pub fn coordinates(&self) -> Coordinates {
-        Coordinates {
-            topic: self.topic.as_str().into(),
-            partition: self.partition,
-            offset: self.offset,
-        }
+        Coordinates { topic: self.topic.as_str().into(), partition: self.partition, offset: self.offset }
     }
 }
 

@@ -26,8 +26,8 @@ pub struct Outcome {
     /// whole numbers beyond 64 bits (signed) become JSON text.
     #[serde(serialize_with = "plain_variables")]
     pub variables: BTreeMap<String, Value>,
-    /// The event that started the process.
-    pub source: SourceRef,
+    /// The event that started the process; absent where something else started it (a person, another process).
+    pub source: Option<SourceRef>,
     /// The process instance.
     pub process: ProcessRef,
     /// When the instance started.
@@ -77,10 +77,7 @@ pub struct AuditEntry {
     pub outcome: Option<String>,
 }
 
-fn plain_variables<S: Serializer>(
-    variables: &BTreeMap<String, Value>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn plain_variables<S: Serializer>(variables: &BTreeMap<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(variables.iter().map(|(name, value)| (name, plain(value))))
 }
 
@@ -96,7 +93,7 @@ fn plain(value: &Value) -> Value {
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")
-            .field("source", &format_args!("{}", self.source.coordinates()))
+            .field("source", &self.source.as_ref().map(|source| source.coordinates().to_string()))
             .field("process", &self.process.instance_id)
             .field("audit_complete", &self.audit_complete)
             .finish_non_exhaustive()
@@ -111,8 +108,6 @@ impl fmt::Debug for Comment {
 
 impl fmt::Debug for AuditEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuditEntry")
-            .field("task", &self.task)
-            .finish_non_exhaustive()
+        f.debug_struct("AuditEntry").field("task", &self.task).finish_non_exhaustive()
     }
 }

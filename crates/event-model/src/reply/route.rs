@@ -46,19 +46,15 @@ impl ReplyRoute<'_> {
         };
         let mut headers = vec![
             Header::text("ce_specversion", "1.0"),
-            Header::text(
-                "ce_id",
-                reply_id(self.flow, head.kind, &head.cause).to_string(),
-            ),
+            Header::text("ce_id", reply_id(self.flow, head.kind, &head.cause).to_string()),
             Header::text("ce_source", format!("xconnector/{}", self.flow)),
             Header::text("ce_type", head.kind),
             Header::text("ce_time", head.time.to_string()),
         ];
-        let optional = [
-            ("ce_subject", head.subject),
-            ("ce_correlationid", head.origin.correlation_id.as_deref()),
-            ("traceparent", head.origin.traceparent.as_deref()),
-        ];
+        let correlation_id = head.origin.and_then(|origin| origin.correlation_id.as_deref());
+        let traceparent = head.origin.and_then(|origin| origin.traceparent.as_deref());
+        let optional =
+            [("ce_subject", head.subject), ("ce_correlationid", correlation_id), ("traceparent", traceparent)];
         for (name, value) in optional {
             // An empty attribute is invalid in CloudEvents; an absent one is not.
             if let Some(value) = value.filter(|value| !value.is_empty()) {

@@ -72,7 +72,7 @@ fn outcome() -> Outcome {
             ("team".to_owned(), json!({ "id": 7 })),
             ("huge".to_owned(), json!(u64::MAX)),
         ]),
-        source: source(),
+        source: Some(source()),
         process: process(),
         started: Some(at("2026-11-24T10:00:00Z")),
         ended: None,
@@ -80,13 +80,7 @@ fn outcome() -> Outcome {
 }
 
 fn route(encoding: ReplyEncoding) -> ReplyRoute<'static> {
-    ReplyRoute {
-        flow: "tickets",
-        topic: "crm.tickets.replies.v1".into(),
-        partition: None,
-        key: Some(b"T-1"),
-        encoding,
-    }
+    ReplyRoute { flow: "tickets", topic: "crm.tickets.replies.v1".into(), partition: None, key: Some(b"T-1"), encoding }
 }
 
 fn header<'a>(record: &'a OutgoingRecord, name: &str) -> Option<&'a str> {
@@ -96,9 +90,7 @@ fn header<'a>(record: &'a OutgoingRecord, name: &str) -> Option<&'a str> {
 
 fn written(status: ReceiptStatus) -> OutgoingRecord {
     let schemas = ReplySchemas::compile().expect("the reply schemas compile");
-    schemas
-        .receipt(&receipt(status), &route(ReplyEncoding::Json))
-        .expect("written")
+    schemas.receipt(&receipt(status), &route(ReplyEncoding::Json)).expect("written")
 }
 
 #[test]
@@ -118,8 +110,7 @@ fn a_receipt_is_a_cloud_event_keyed_like_its_source_record() {
     ] {
         assert_eq!(header(&record, name), Some(value), "{name}");
     }
-    let body: Value =
-        serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
+    let body: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
     assert_eq!(
         body,
         json!({
@@ -143,9 +134,7 @@ fn a_repeated_reply_has_the_same_id_and_another_reply_another() {
     let schemas = ReplySchemas::compile().expect("the reply schemas compile");
     let mut later = receipt(ReceiptStatus::Accepted);
     later.source.offset = Offset::new(41);
-    let later = schemas
-        .receipt(&later, &route(ReplyEncoding::Json))
-        .expect("written");
+    let later = schemas.receipt(&later, &route(ReplyEncoding::Json)).expect("written");
     assert_ne!(accepted, id(&later));
     // Pinned: consumers store these ids, so they may not change from one version to the next.
     assert_eq!(accepted, "59f2bec5-bae4-5e1f-a22b-a57f552c8d34");
@@ -158,9 +147,7 @@ fn an_outcome_reads_the_same_from_json_and_from_avro() {
     let expected = json!({"amount": 42, "rate": 0.5, "vip": true, "team": "{\"id\":7}",
         "huge": "18446744073709551615"});
     for encoding in [ReplyEncoding::Json, ReplyEncoding::Avro] {
-        let sent = schemas
-            .outcome(&outcome(), "job-1", time, &route(encoding))
-            .expect("written");
+        let sent = schemas.outcome(&outcome(), "job-1", time, &route(encoding)).expect("written");
         assert_eq!(header(&sent, "ce_type"), Some("xconnector.outcome.v1"));
         let received = Record {
             coordinates: source().coordinates(),
@@ -174,10 +161,23 @@ fn an_outcome_reads_the_same_from_json_and_from_avro() {
         assert_eq!(event.data["variables"], expected, "{encoding:?}");
         let mut plain = outcome();
         plain.variables = serde_json::from_value(expected.clone()).expect("variables");
-        plain.source.traceparent = None;
+        plain.source = Some(SourceRef { traceparent: None, ..source() });
         let read: Outcome = serde_json::from_value(event.data).expect("an outcome");
         assert_eq!(read, plain, "{encoding:?}");
     }
+}
+
+#[test]
+fn an_outcome_of_a_process_that_no_event_started_has_no_source() {
+    let schemas = ReplySchemas::compile().expect("the reply schemas compile");
+    let mut orphan = outcome();
+    orphan.source = None;
+    let time = at("2026-11-24T10:07:00Z");
+    let sent = schemas.outcome(&orphan, "job-1", time, &route(ReplyEncoding::Json)).expect("written");
+    assert_eq!(header(&sent, "ce_correlationid"), None);
+    assert_eq!(header(&sent, "ce_subject"), Some("p-1"));
+    let body: Value = serde_json::from_slice(sent.value.as_deref().expect("a value")).expect("JSON");
+    assert_eq!(body["source"], Value::Null);
 }
 
 #[test]

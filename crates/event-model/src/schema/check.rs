@@ -14,13 +14,10 @@ use super::violation::{Fault, Step};
 /// schemas that do not refer back to themselves.
 pub(crate) fn check(plan: &Plan, id: NodeId, value: &mut Value) -> Result<(), Fault> {
     match (plan.node(id), value) {
-        (Node::Null, Value::Null)
-        | (Node::Boolean, Value::Bool(_))
-        | (Node::String, Value::String(_)) => Ok(()),
+        (Node::Null, Value::Null) | (Node::Boolean, Value::Bool(_)) | (Node::String, Value::String(_)) => Ok(()),
         (Node::Int(whole), value) => {
             let number = whole_number("int", *whole, value)?;
-            i32::try_from(number)
-                .map_err(|_| Fault::new("expected int, found a number beyond 32 bits"))?;
+            i32::try_from(number).map_err(|_| Fault::new("expected int, found a number beyond 32 bits"))?;
             *value = number.into();
             Ok(())
         }
@@ -41,9 +38,7 @@ pub(crate) fn check(plan: &Plan, id: NodeId, value: &mut Value) -> Result<(), Fa
         (Node::Bytes, Value::String(text)) => binary("bytes", text).map(drop),
         (Node::Fixed { name, size }, Value::String(text)) => match binary(name, text)? {
             length if length == *size => Ok(()),
-            length => Err(Fault::new(format!(
-                "expected {size} bytes for {name}, found {length}"
-            ))),
+            length => Err(Fault::new(format!("expected {size} bytes for {name}, found {length}"))),
         },
         (Node::Uuid, Value::String(text)) => {
             *text = canonical_uuid(text)?;
@@ -53,10 +48,7 @@ pub(crate) fn check(plan: &Plan, id: NodeId, value: &mut Value) -> Result<(), Fa
             if symbols.symbols.contains(text) {
                 return Ok(());
             }
-            Err(Fault::new(format!(
-                "expected one of {}, found other text",
-                symbols.symbols.join(", ")
-            )))
+            Err(Fault::new(format!("expected one of {}, found other text", symbols.symbols.join(", "))))
         }
         (Node::Array(items), Value::Array(values)) => {
             for (position, item) in values.iter_mut().enumerate() {
@@ -88,11 +80,7 @@ pub(crate) fn check(plan: &Plan, id: NodeId, value: &mut Value) -> Result<(), Fa
     }
 }
 
-fn check_record(
-    plan: &Plan,
-    record: &Record,
-    entries: &mut Map<String, Value>,
-) -> Result<(), Fault> {
+fn check_record(plan: &Plan, record: &Record, entries: &mut Map<String, Value>) -> Result<(), Fault> {
     for field in &record.fields {
         let within = |fault: Fault| fault.within(Step::Field(field.name.clone()));
         if let Some(value) = entries.get_mut(&field.name) {
@@ -129,10 +117,7 @@ fn check_union(plan: &Plan, branches: &[NodeId], value: &mut Value) -> Result<()
 /// The branch that takes a plain value: the first that accepts it. Only where several are possible by the kind of
 /// the value is it tried out on a copy.
 pub(crate) fn branch_of(plan: &Plan, branches: &[NodeId], value: &Value) -> Result<NodeId, Fault> {
-    let mut candidates = branches
-        .iter()
-        .copied()
-        .filter(|branch| may_take(plan, *branch, value));
+    let mut candidates = branches.iter().copied().filter(|branch| may_take(plan, *branch, value));
     let Some(first) = candidates.next() else {
         return Err(expected(&names_of(plan, branches), value));
     };
@@ -159,10 +144,7 @@ fn tagged(plan: &Plan, branches: &[NodeId], value: &mut Value) -> Option<(NodeId
     let tag = entries.keys().next()?;
     let takes_it_plain = |branch: &NodeId| match plan.node(*branch) {
         Node::Map(_) => true,
-        Node::Record(record) => record
-            .fields
-            .iter()
-            .any(|field| field.name == *tag || field.aliases.contains(tag)),
+        Node::Record(record) => record.fields.iter().any(|field| field.name == *tag || field.aliases.contains(tag)),
         Node::Null
         | Node::Boolean
         | Node::Int(_)
@@ -196,9 +178,7 @@ fn may_take(plan: &Plan, branch: NodeId, value: &Value) -> bool {
         Node::Int(Whole::Number) | Node::Long(Whole::Number) => value.is_i64() || value.is_u64(),
         Node::Int(_) | Node::Long(_) => value.is_i64() || value.is_u64() || value.is_string(),
         Node::Float | Node::Double => value.is_number(),
-        Node::Bytes | Node::String | Node::Uuid | Node::Enum(_) | Node::Fixed { .. } => {
-            value.is_string()
-        }
+        Node::Bytes | Node::String | Node::Uuid | Node::Enum(_) | Node::Fixed { .. } => value.is_string(),
         Node::Array(_) => value.is_array(),
         Node::Map(_) | Node::Record(_) => value.is_object(),
         // Avro has no union directly inside a union.
@@ -219,8 +199,9 @@ fn whole_number(kind: &str, whole: Whole, value: &Value) -> Result<i64, Fault> {
             Whole::Number => Err(expected(kind, value)),
             Whole::Date => temporal::days(text)
                 .ok_or_else(|| Fault::new("expected a date (days since 1970, or YYYY-MM-DD), found other text")),
-            Whole::Instant(unit) => temporal::instant(text, unit)
-                .ok_or_else(|| Fault::new("expected a timestamp (a whole number, or RFC 3339 with offset), found other text")),
+            Whole::Instant(unit) => temporal::instant(text, unit).ok_or_else(|| {
+                Fault::new("expected a timestamp (a whole number, or RFC 3339 with offset), found other text")
+            }),
         },
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(expected(kind, value)),
     }
@@ -239,9 +220,7 @@ fn floating(kind: &str, value: &Value) -> Result<f64, Fault> {
     if same {
         Ok(wide)
     } else {
-        Err(Fault::new(format!(
-            "expected {kind}, found a whole number that {kind} cannot hold exactly"
-        )))
+        Err(Fault::new(format!("expected {kind}, found a whole number that {kind} cannot hold exactly")))
     }
 }
 
@@ -249,18 +228,12 @@ fn floating(kind: &str, value: &Value) -> Result<f64, Fault> {
 pub(crate) fn finite(number: f64, kind: &str) -> Result<Value, Fault> {
     serde_json::Number::from_f64(number)
         .map(Value::Number)
-        .ok_or_else(|| {
-            Fault::new(format!(
-                "expected a finite {kind}, found NaN or infinity, or a number out of range"
-            ))
-        })
+        .ok_or_else(|| Fault::new(format!("expected a finite {kind}, found NaN or infinity, or a number out of range")))
 }
 
 fn binary(kind: &str, text: &str) -> Result<usize, Fault> {
     STANDARD.decode(text).map(|bytes| bytes.len()).map_err(|_| {
-        Fault::new(format!(
-            "expected base64 text (standard alphabet, padded) for {kind}, found other text"
-        ))
+        Fault::new(format!("expected base64 text (standard alphabet, padded) for {kind}, found other text"))
     })
 }
 
@@ -272,10 +245,7 @@ pub(crate) fn canonical_uuid(text: &str) -> Result<String, Fault> {
 }
 
 fn names_of(plan: &Plan, branches: &[NodeId]) -> String {
-    let names: Vec<&str> = branches
-        .iter()
-        .map(|branch| plan.type_name(*branch))
-        .collect();
+    let names: Vec<&str> = branches.iter().map(|branch| plan.type_name(*branch)).collect();
     names.join(" or ")
 }
 

@@ -26,12 +26,9 @@ impl Schemas {
                     continue;
                 }
                 let name = name_of(&folder, &file)?;
-                let text = fs::read_to_string(&file).map_err(|error| SchemaError::Unreadable {
-                    path: file.clone(),
-                    error: error.to_string(),
-                })?;
-                let schema =
-                    EventSchema::parse(&name, &text).map_err(|error| error.in_file(&file))?;
+                let text = fs::read_to_string(&file)
+                    .map_err(|error| SchemaError::Unreadable { path: file.clone(), error: error.to_string() })?;
+                let schema = EventSchema::parse(&name, &text).map_err(|error| error.in_file(&file))?;
                 by_name.insert(name, Arc::new(schema));
             }
         }
@@ -51,10 +48,7 @@ impl Schemas {
 }
 
 fn entries_of(dir: &Path) -> Result<Vec<PathBuf>, SchemaError> {
-    let unreadable = |error: std::io::Error| SchemaError::Unreadable {
-        path: dir.to_owned(),
-        error: error.to_string(),
-    };
+    let unreadable = |error: std::io::Error| SchemaError::Unreadable { path: dir.to_owned(), error: error.to_string() };
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         paths.push(entry.map_err(unreadable)?.path());
@@ -69,9 +63,7 @@ fn name_of(folder: &Path, file: &Path) -> Result<String, SchemaError> {
     let stem = file.file_stem().and_then(|name| name.to_str());
     match (folder_name, stem) {
         (Some(folder_name), Some(stem)) => Ok(format!("{folder_name}/{stem}")),
-        (None, _) | (_, None) => Err(SchemaError::BadName {
-            path: file.to_owned(),
-        }),
+        (None, _) | (_, None) => Err(SchemaError::BadName { path: file.to_owned() }),
     }
 }
 
@@ -86,14 +78,8 @@ impl SchemaIds {
     /// Writer schemas by their id in the registry. Their fingerprints become known too.
     #[must_use]
     pub fn new(by_id: HashMap<u32, Arc<EventSchema>>) -> Self {
-        let by_fingerprint = by_id
-            .values()
-            .map(|schema| (schema.fingerprint(), Arc::clone(schema)))
-            .collect();
-        Self {
-            by_id,
-            by_fingerprint,
-        }
+        let by_fingerprint = by_id.values().map(|schema| (schema.fingerprint(), Arc::clone(schema))).collect();
+        Self { by_id, by_fingerprint }
     }
 
     /// Whether no id is configured.
@@ -149,13 +135,8 @@ pub enum SchemaError {
 impl SchemaError {
     fn in_file(self, file: &Path) -> Self {
         match self {
-            Self::Invalid { problem, .. } => Self::InvalidFile {
-                path: file.to_owned(),
-                problem,
-            },
-            named @ (Self::Unreadable { .. } | Self::BadName { .. } | Self::InvalidFile { .. }) => {
-                named
-            }
+            Self::Invalid { problem, .. } => Self::InvalidFile { path: file.to_owned(), problem },
+            named @ (Self::Unreadable { .. } | Self::BadName { .. } | Self::InvalidFile { .. }) => named,
         }
     }
 }

@@ -1,24 +1,4 @@
 //! Schemas: loading, the one normal form of data, and the check that puts JSON into it.
-//!
-//! # The normal form
-//! Data that came through a schema, from JSON or from Avro, looks the same to everybody after it:
-//!
-//! | Avro | in the data | JSON input also takes |
-//! |---|---|---|
-//! | `int`, `long` | whole number | nothing else: `3.0`, `"3"` and numbers out of range are violations |
-//! | `float`, `double` | number with a fraction (`3.0`) | whole numbers, where exact; no NaN, no infinity |
-//! | `bytes`, `fixed` | base64 text (standard alphabet, padded) | |
-//! | `timestamp-*` | whole number since 1970-01-01 UTC, in the unit of the type | RFC 3339 text |
-//! | `date` | days since 1970-01-01 | `2026-11-24` |
-//! | `time-*`, `local-timestamp-*` | whole number in the unit of the type | |
-//! | `uuid` | lower-case text | every text form of a UUID |
-//! | `enum` | the symbol | |
-//! | union | the plain value | `{"branch": value}`, the form of Avro's own JSON encoding |
-//! | record | all fields of the schema, defaults filled in | a field's aliases |
-//!
-//! Fields that the schema does not have are dropped: a producer may be newer than the flow. Of several branches of a
-//! union that accept a value the first one counts. `decimal`, `big-decimal`, `duration` and
-//! `uuid` on `fixed` are refused at load.
 
 mod check;
 mod load;
@@ -41,6 +21,26 @@ pub use violation::Violation;
 pub(crate) use violation::{Fault, Step};
 
 /// A compiled schema. Named types are resolved once, here; nothing is looked up by name while events are read.
+///
+/// # The normal form
+/// Data that came through a schema, from JSON or from Avro, looks the same to everybody after it:
+///
+/// | Avro | in the data | JSON input also takes |
+/// |---|---|---|
+/// | `int`, `long` | whole number | nothing else: `3.0`, `"3"` and numbers out of range are violations |
+/// | `float`, `double` | number with a fraction (`3.0`) | whole numbers, where exact; no NaN, no infinity |
+/// | `bytes`, `fixed` | base64 text (standard alphabet, padded) | |
+/// | `timestamp-*` | whole number since 1970-01-01 UTC, in the unit of the type | RFC 3339 text |
+/// | `date` | days since 1970-01-01 | `2026-11-24` |
+/// | `time-*`, `local-timestamp-*` | whole number in the unit of the type | |
+/// | `uuid` | lower-case text | every text form of a UUID |
+/// | `enum` | the symbol | |
+/// | union | the plain value | `{"branch": value}`, the form of Avro's own JSON encoding |
+/// | record | all fields of the schema, defaults filled in | a field's aliases |
+///
+/// Fields that the schema does not have are dropped: a producer may be newer than the flow. Of several branches of a
+/// union that accept a value the first one counts. `decimal`, `big-decimal`, `duration` and `uuid` on `fixed` are
+/// refused at load.
 pub struct EventSchema {
     name: String,
     avro: apache_avro::Schema,
@@ -54,29 +54,18 @@ impl EventSchema {
     /// # Errors
     /// When the text is no Avro schema, or uses a type that has no place in the normal form.
     pub fn parse(name: &str, text: &str) -> Result<Self, SchemaError> {
-        let invalid = |problem: String| SchemaError::Invalid {
-            schema: name.to_owned(),
-            problem,
-        };
-        let json: Value = serde_json::from_str(text)
-            .map_err(|error| invalid(format!("it is not valid JSON: {error}")))?;
+        let invalid = |problem: String| SchemaError::Invalid { schema: name.to_owned(), problem };
+        let json: Value =
+            serde_json::from_str(text).map_err(|error| invalid(format!("it is not valid JSON: {error}")))?;
         if has_fixed_uuid(&json) {
-            return Err(invalid(
-                "uuid on a fixed type is not supported; use it on a string".to_owned(),
-            ));
+            return Err(invalid("uuid on a fixed type is not supported; use it on a string".to_owned()));
         }
-        let avro =
-            apache_avro::Schema::parse(&json).map_err(|error| invalid(with_causes(&error)))?;
+        let avro = apache_avro::Schema::parse(&json).map_err(|error| invalid(with_causes(&error)))?;
         let plan = Plan::compile(&avro).map_err(invalid)?;
         let digest = avro.fingerprint::<Rabin>();
         let fingerprint = <[u8; 8]>::try_from(digest.bytes.as_slice())
             .map_err(|_| invalid("its fingerprint does not have 8 bytes".to_owned()))?;
-        Ok(Self {
-            name: name.to_owned(),
-            avro,
-            plan,
-            fingerprint,
-        })
+        Ok(Self { name: name.to_owned(), avro, plan, fingerprint })
     }
 
     /// The name, `<folder>/<file stem>`.
@@ -97,7 +86,7 @@ impl EventSchema {
         self.fingerprint
     }
 
-    /// Checks JSON against the schema and gives it back in the normal form (see the module's table).
+    /// Checks JSON against the schema and gives it back in the normal form (see the table of [`EventSchema`]).
     ///
     /// # Errors
     /// The first violation, with its path.
@@ -124,16 +113,11 @@ impl EventSchema {
         avro::read(&writer.plan, &self.plan, datum).map_err(|error| match error {
             avro::ReadError::Damaged { fault, byte } => {
                 let Violation { path, problem } = fault.into();
-                DecodeError::UndecodableAvro {
-                    path,
-                    problem,
-                    byte,
-                }
+                DecodeError::UndecodableAvro { path, problem, byte }
             }
-            avro::ReadError::Violation(fault) => DecodeError::SchemaViolation {
-                schema: self.name.clone(),
-                violation: fault.into(),
-            },
+            avro::ReadError::Violation(fault) => {
+                DecodeError::SchemaViolation { schema: self.name.clone(), violation: fault.into() }
+            }
         })
     }
 
@@ -169,8 +153,7 @@ fn has_fixed_uuid(json: &Value) -> bool {
     match json {
         Value::Object(entries) => {
             let is = |name: &str, text: &str| entries.get(name).is_some_and(|value| value == text);
-            (is("type", "fixed") && is("logicalType", "uuid"))
-                || entries.values().any(has_fixed_uuid)
+            (is("type", "fixed") && is("logicalType", "uuid")) || entries.values().any(has_fixed_uuid)
         }
         Value::Array(items) => items.iter().any(has_fixed_uuid),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,

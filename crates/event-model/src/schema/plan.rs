@@ -75,10 +75,7 @@ impl Plan {
     pub(crate) fn compile(schema: &Schema) -> Result<Self, String> {
         let mut compiler = Compiler::default();
         let root = compiler.node(schema, &None)?;
-        let mut plan = Self {
-            nodes: compiler.nodes,
-            root,
-        };
+        let mut plan = Self { nodes: compiler.nodes, root };
         plan.settle_defaults()?;
         Ok(plan)
     }
@@ -102,9 +99,7 @@ impl Plan {
             Node::Array(_) => "array",
             Node::Map(_) => "map",
             Node::Union(_) => "union",
-            Node::Record(Record { name, .. })
-            | Node::Enum(Enumeration { name, .. })
-            | Node::Fixed { name, .. } => name,
+            Node::Record(Record { name, .. }) | Node::Enum(Enumeration { name, .. }) | Node::Fixed { name, .. } => name,
         }
     }
 
@@ -134,16 +129,12 @@ impl Plan {
 
     fn settle(&self, record: &Record, field: &Field, mut value: Value) -> Result<Value, String> {
         let of_field = |problem: String| {
-            format!(
-                "the default of field `{}` of record {} does not fit: {problem}",
-                field.name, record.name
-            )
+            format!("the default of field `{}` of record {} does not fit: {problem}", field.name, record.name)
         };
         if matches!(self.node(field.node), Node::Bytes | Node::Fixed { .. }) {
             value = base64_of_avro_text(value).map_err(of_field)?;
         }
-        check::check(self, field.node, &mut value)
-            .map_err(|fault| of_field(Violation::from(fault).to_string()))?;
+        check::check(self, field.node, &mut value).map_err(|fault| of_field(Violation::from(fault).to_string()))?;
         Ok(value)
     }
 }
@@ -188,11 +179,8 @@ impl Compiler {
             Schema::Array(array) => Node::Array(self.node(&array.items, namespace)?),
             Schema::Map(map) => Node::Map(self.node(&map.types, namespace)?),
             Schema::Union(union) => {
-                let branches: Result<Vec<NodeId>, String> = union
-                    .variants()
-                    .iter()
-                    .map(|branch| self.node(branch, namespace))
-                    .collect();
+                let branches: Result<Vec<NodeId>, String> =
+                    union.variants().iter().map(|branch| self.node(branch, namespace)).collect();
                 Node::Union(branches?)
             }
             Schema::Record(record) => return self.record(record, namespace),
@@ -207,23 +195,19 @@ impl Compiler {
             }
             Schema::Fixed(fixed) => {
                 let name = fixed.name.fully_qualified_name(namespace);
-                let node = Node::Fixed {
-                    name: name.fullname(None),
-                    size: fixed.size,
-                };
+                let node = Node::Fixed { name: name.fullname(None), size: fixed.size };
                 return Ok(self.add_named(name, node));
             }
             Schema::Ref { name } => {
                 let name = name.fully_qualified_name(namespace);
-                return self.named.get(&name).copied().ok_or_else(|| {
-                    format!("type {} is used but not defined", name.fullname(None))
-                });
+                return self
+                    .named
+                    .get(&name)
+                    .copied()
+                    .ok_or_else(|| format!("type {} is used but not defined", name.fullname(None)));
             }
             Schema::Decimal(_) | Schema::BigDecimal => {
-                return Err(
-                    "decimals are not supported; use a string, or a long in the smallest unit"
-                        .to_owned(),
-                );
+                return Err("decimals are not supported; use a string, or a long in the smallest unit".to_owned());
             }
             Schema::Duration => {
                 return Err("durations are not supported; use an ISO 8601 string".to_owned());
@@ -247,10 +231,7 @@ impl Compiler {
                 default: field.default.clone(),
             });
         }
-        self.nodes[id] = Node::Record(Record {
-            name: name.fullname(None),
-            fields,
-        });
+        self.nodes[id] = Node::Record(Record { name: name.fullname(None), fields });
         Ok(id)
     }
 

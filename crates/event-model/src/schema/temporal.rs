@@ -29,9 +29,7 @@ pub(super) fn days(text: &str) -> Option<i64> {
         return None;
     }
     let date: Date = text.parse().ok()?;
-    let since = date
-        .since((jiff::Unit::Day, Date::constant(1970, 1, 1)))
-        .ok()?;
+    let since = date.since((jiff::Unit::Day, Date::constant(1970, 1, 1))).ok()?;
     Some(i64::from(since.get_days()))
 }
 
@@ -43,14 +41,8 @@ mod tests {
     fn instants_are_counted_in_their_unit() {
         let text = "2026-11-24T10:00:00.123456789+01:00";
         assert_eq!(instant(text, Unit::Milliseconds), Some(1_795_510_800_123));
-        assert_eq!(
-            instant(text, Unit::Microseconds),
-            Some(1_795_510_800_123_456)
-        );
-        assert_eq!(
-            instant(text, Unit::Nanoseconds),
-            Some(1_795_510_800_123_456_789)
-        );
+        assert_eq!(instant(text, Unit::Microseconds), Some(1_795_510_800_123_456));
+        assert_eq!(instant(text, Unit::Nanoseconds), Some(1_795_510_800_123_456_789));
         assert_eq!(instant("yesterday", Unit::Milliseconds), None);
         assert_eq!(instant("9999-01-01T00:00:00Z", Unit::Nanoseconds), None);
     }

@@ -36,10 +36,7 @@ pub(crate) enum Step {
 
 impl Fault {
     pub(crate) fn new(problem: impl Into<String>) -> Self {
-        Self(Box::new(Trail {
-            inner_to_outer: Vec::new(),
-            problem: problem.into(),
-        }))
+        Self(Box::new(Trail { inner_to_outer: Vec::new(), problem: problem.into() }))
     }
 
     /// The same fault, seen from one level further out.
@@ -55,10 +52,7 @@ impl From<Fault> for Violation {
         for step in fault.0.inner_to_outer.iter().rev() {
             path.push_str(&step.to_string());
         }
-        Self {
-            path,
-            problem: fault.0.problem,
-        }
+        Self { path, problem: fault.0.problem }
     }
 }
 
