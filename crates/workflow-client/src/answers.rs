@@ -64,10 +64,7 @@ pub struct Comment {
 
 impl fmt::Debug for Comment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Comment")
-            .field("id", &self.id)
-            .field("time", &self.time)
-            .finish_non_exhaustive()
+        f.debug_struct("Comment").field("id", &self.id).field("time", &self.time).finish_non_exhaustive()
     }
 }
 

@@ -2,17 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Number of requests per operation since the engine was made; pages and repeats count, each as one.
+/// Number of requests tried per operation since the engine was made; pages and repeats count, each as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallCounts([u64; Operation::ALL.len()]);
 
 impl CallCounts {
     /// Requests of one operation, by the name that [`crate::CallError::operation`] carries; 0 for an unknown name.
     pub fn of(&self, operation: &str) -> u64 {
-        self.iter()
-            .filter(|(name, _)| *name == operation)
-            .map(|(_, count)| count)
-            .sum()
+        self.iter().filter(|(name, _)| *name == operation).map(|(_, count)| count).sum()
     }
 
     /// Requests to the engine; token requests are not among them.
@@ -22,10 +19,7 @@ impl CallCounts {
 
     /// Every operation with its count, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Operation::ALL
-            .iter()
-            .zip(&self.0)
-            .map(|(operation, count)| (operation.name(), *count))
+        Operation::ALL.iter().zip(&self.0).map(|(operation, count)| (operation.name(), *count))
     }
 }
 
@@ -41,11 +35,7 @@ impl Calls {
     }
 
     pub(crate) fn snapshot(&self) -> CallCounts {
-        CallCounts(std::array::from_fn(|index| {
-            self.0
-                .get(index)
-                .map_or(0, |counter| counter.load(Ordering::Relaxed))
-        }))
+        CallCounts(std::array::from_fn(|index| self.0.get(index).map_or(0, |counter| counter.load(Ordering::Relaxed))))
     }
 }
 
@@ -139,20 +129,11 @@ mod tests {
     fn every_operation_counts_under_its_own_name() {
         let calls = Calls::default();
         for (index, operation) in Operation::ALL.iter().enumerate() {
-            assert_eq!(
-                *operation as usize,
-                index,
-                "{} stands at the wrong place",
-                operation.name()
-            );
+            assert_eq!(*operation as usize, index, "{} stands at the wrong place", operation.name());
             calls.count(*operation);
         }
         let counts = calls.snapshot();
         assert!(counts.iter().all(|(_, count)| count == 1));
-        assert_eq!(
-            counts.total(),
-            21,
-            "the token request is no call to the engine"
-        );
+        assert_eq!(counts.total(), 21, "the token request is no call to the engine");
     }
 }

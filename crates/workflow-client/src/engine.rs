@@ -5,6 +5,7 @@ mod lookups;
 mod models;
 mod tasks;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -58,14 +59,8 @@ impl Engine {
     /// [`SettingsError`] names the setting and what would be right.
     pub fn new(settings: Settings) -> Result<Engine, SettingsError> {
         let transport = Transport::new(&settings)?;
-        let shared = Shared {
-            transport,
-            protocol: protocol::of(&settings),
-        };
-        Ok(Engine {
-            shared: Arc::new(shared),
-            before: None,
-        })
+        let shared = Shared { transport, protocol: protocol::of(&settings) };
+        Ok(Engine { shared: Arc::new(shared), before: None })
     }
 
     /// The same engine for calls that must not be *sent* from `deadline` on: waiting for a free connection or a
@@ -73,10 +68,7 @@ impl Engine {
     /// [`crate::Fault::Unsent`]. Making a connection (`connect_timeout`) comes after this check.
     #[must_use]
     pub fn before(&self, deadline: Instant) -> Engine {
-        Engine {
-            shared: Arc::clone(&self.shared),
-            before: Some(deadline),
-        }
+        Engine { shared: Arc::clone(&self.shared), before: Some(deadline) }
     }
 
     /// How many requests have been sent, per operation, by this engine and its clones.
@@ -93,11 +85,7 @@ impl Engine {
     pub async fn start(&self, start: &Start<'_>) -> Result<Instance, CallError> {
         let checked = limits::name("definition key", start.definition)
             .and_then(|()| limits::name("business key", start.business_key))
-            .and_then(|()| {
-                start
-                    .name
-                    .map_or(Ok(()), |name| limits::name("instance name", name))
-            })
+            .and_then(|()| start.name.map_or(Ok(()), |name| limits::name("instance name", name)))
             .and_then(|()| variable::check_all(start.variables));
         checked.map_err(refused(Endpoint::Runtime, Operation::Start))?;
         let request = self.protocol().start(start);
@@ -124,8 +112,7 @@ impl Engine {
             .and_then(|()| limits::name("message name", message))
             .and_then(|()| variable::check_all(variables));
         checked.map_err(refused(Endpoint::Runtime, Operation::Deliver))?;
-        self.command(&self.protocol().deliver(&execution.0, message, variables))
-            .await
+        self.command(&self.protocol().deliver(&execution.0, message, variables)).await
     }
 
     /// Ends a running instance with a reason, which history keeps (OpenText: not documented).
@@ -134,10 +121,8 @@ impl Engine {
     /// [`crate::Fault::NotFound`] when no such instance runs: it never existed, has ended, or was terminated
     /// before.
     pub async fn terminate(&self, instance_id: &str, reason: &str) -> Result<(), CallError> {
-        limits::id("instance id", instance_id)
-            .map_err(refused(Endpoint::Runtime, Operation::Terminate))?;
-        self.command(&self.protocol().terminate(instance_id, reason))
-            .await
+        limits::id("instance id", instance_id).map_err(refused(Endpoint::Runtime, Operation::Terminate))?;
+        self.command(&self.protocol().terminate(instance_id, reason)).await
     }
 
     fn protocol(&self) -> &dyn Protocol {
@@ -155,6 +140,12 @@ impl Engine {
 
     async fn answer<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, CallError> {
         transport::parse(request, &self.transport().send(request, self.before).await?)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("before", &self.before).finish_non_exhaustive()
     }
 }
 

@@ -20,10 +20,7 @@ pub(crate) struct ErrorBody {
 impl ErrorBody {
     pub(crate) fn read(body: &[u8]) -> ErrorBody {
         let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
-            return ErrorBody {
-                text: cut(&String::from_utf8_lossy(body)),
-                from_engine: false,
-            };
+            return ErrorBody { text: cut(&String::from_utf8_lossy(body)), from_engine: false };
         };
         let fault = fields.get("fault");
         let told = [
@@ -40,15 +37,10 @@ impl ErrorBody {
                 parts.push(part);
             }
         }
-        let by_engine = ["message", "exception", "details"]
-            .iter()
-            .any(|key| fields.get(*key).is_some_and(tells));
+        let by_engine = ["message", "exception", "details"].iter().any(|key| fields.get(*key).is_some_and(tells));
         // Spring's fallback page has `timestamp`, `status`, `error`, `path`: the container's words, not the engine's.
         let by_container = fields.contains_key("timestamp") && fields.contains_key("path");
-        ErrorBody {
-            text: cut(&parts.join(": ")),
-            from_engine: by_engine && !by_container && fault.is_none(),
-        }
+        ErrorBody { text: cut(&parts.join(": ")), from_engine: by_engine && !by_container && fault.is_none() }
     }
 }
 
@@ -58,10 +50,7 @@ pub(crate) fn cut(text: &str) -> String {
     if text.is_empty() {
         return "no error text".to_owned();
     }
-    text.chars()
-        .take(TEXT_LIMIT)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().take(TEXT_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn tells(value: &Value) -> bool {
@@ -88,10 +77,7 @@ mod tests {
     #[test]
     fn every_known_form_gives_its_words_and_its_origin() {
         let engine = [
-            (
-                r#"{"message":"Bad request","exception":"unknown key"}"#,
-                "Bad request: unknown key",
-            ),
+            (r#"{"message":"Bad request","exception":"unknown key"}"#, "Bad request: unknown key"),
             (r#"{"message":"Not found"}"#, "Not found"),
             (r#"{"exception":"boom","message":null}"#, "boom"),
             (r#"{"details":{"field":"name"}}"#, r#"{"field":"name"}"#),
@@ -101,18 +87,9 @@ mod tests {
             assert_eq!(read(body), (text.to_owned(), true));
         }
         let others = [
-            (
-                r#"{"fault":{"faultstring":"Spike arrest","detail":{}}}"#,
-                "Spike arrest",
-            ),
-            (
-                r#"{"error":"invalid_client","error_description":"no"}"#,
-                "invalid_client: no",
-            ),
-            (
-                r#"{"timestamp":1,"status":500,"error":"Internal","message":"x","path":"/"}"#,
-                "x: Internal",
-            ),
+            (r#"{"fault":{"faultstring":"Spike arrest","detail":{}}}"#, "Spike arrest"),
+            (r#"{"error":"invalid_client","error_description":"no"}"#, "invalid_client: no"),
+            (r#"{"timestamp":1,"status":500,"error":"Internal","message":"x","path":"/"}"#, "x: Internal"),
             ("<html>\nbad</html>", "<html> bad</html>"),
             ("", "no error text"),
             ("[1]", "[1]"),

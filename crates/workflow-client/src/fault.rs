@@ -30,12 +30,7 @@ impl CallError {
         self.endpoint != Endpoint::Token && self.fault.is_ambiguous()
     }
 
-    pub(crate) fn new(
-        fault: Fault,
-        endpoint: Endpoint,
-        operation: Operation,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(fault: Fault, endpoint: Endpoint, operation: Operation, message: impl Into<String>) -> Self {
         CallError {
             fault,
             status: None,
@@ -157,9 +152,7 @@ impl Fault {
         match self {
             Fault::RateLimited => Fault::RateLimited,
             Fault::Forbidden => Fault::Forbidden,
-            Fault::Unauthorized | Fault::BadRequest | Fault::NotFound | Fault::TooLarge => {
-                Fault::Unauthorized
-            }
+            Fault::Unauthorized | Fault::BadRequest | Fault::NotFound | Fault::TooLarge => Fault::Unauthorized,
             Fault::Unsent
             | Fault::TimedOut
             | Fault::Broken
@@ -220,18 +213,10 @@ mod tests {
     #[test]
     fn a_token_fault_never_reads_as_a_fault_of_the_record() {
         for status in [400, 401, 404, 405, 413] {
-            assert_eq!(
-                Fault::of_status(status, false).at_token_endpoint(),
-                Fault::Unauthorized,
-                "{status}"
-            );
+            assert_eq!(Fault::of_status(status, false).at_token_endpoint(), Fault::Unauthorized, "{status}");
         }
         for status in [408, 409, 500, 502, 503, 504] {
-            assert_eq!(
-                Fault::of_status(status, true).at_token_endpoint(),
-                Fault::Unsent,
-                "{status}"
-            );
+            assert_eq!(Fault::of_status(status, true).at_token_endpoint(), Fault::Unsent, "{status}");
         }
     }
 }

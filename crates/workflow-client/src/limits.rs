@@ -34,9 +34,7 @@ pub enum LimitError {
         field: &'static str,
     },
     /// One string of a variable is too long for the engine's JSON parser.
-    #[error(
-        "variable {variable} has a string of {length} characters, the engine takes {STRING_LIMIT}"
-    )]
+    #[error("variable {variable} has a string of {length} characters, the engine takes {STRING_LIMIT}")]
     StringTooLong {
         /// The variable's name.
         variable: String,
@@ -44,9 +42,7 @@ pub enum LimitError {
         length: usize,
     },
     /// A whole number beyond 64 bits with sign, or a number that is not finite.
-    #[error(
-        "variable {variable} does not fit a long (64 bits with sign) or a finite double: send it as a string"
-    )]
+    #[error("variable {variable} does not fit a long (64 bits with sign) or a finite double: send it as a string")]
     NumberRange {
         /// The variable's name.
         variable: String,
@@ -106,17 +102,9 @@ mod tests {
         assert!(name("business key", &"é".repeat(255)).is_ok());
         assert_eq!(
             name("business key", &"é".repeat(256)),
-            Err(LimitError::NameTooLong {
-                field: "business key",
-                length: 256
-            })
+            Err(LimitError::NameTooLong { field: "business key", length: 256 })
         );
-        assert_eq!(
-            name("definition", ""),
-            Err(LimitError::Empty {
-                field: "definition"
-            })
-        );
+        assert_eq!(name("definition", ""), Err(LimitError::Empty { field: "definition" }));
     }
 
     #[test]

@@ -56,26 +56,13 @@ pub(crate) async fn read_all<T: Row>(
 }
 
 /// Turns the rows of one answer into what they stand for; one unreadable row makes the answer a bad one.
-pub(crate) fn read_rows<T: DeserializeOwned>(
-    request: &Request<'_>,
-    rows: Vec<Value>,
-) -> Result<Vec<T>, CallError> {
+pub(crate) fn read_rows<T: DeserializeOwned>(request: &Request<'_>, rows: Vec<Value>) -> Result<Vec<T>, CallError> {
     let rows: Result<Vec<T>, _> = rows.into_iter().map(serde_json::from_value).collect();
-    rows.map_err(|_| {
-        bad_answer(
-            request,
-            "a row of the list has not the expected form, its id for example is missing",
-        )
-    })
+    rows.map_err(|_| bad_answer(request, "a row of the list has not the expected form, its id for example is missing"))
 }
 
 pub(crate) fn bad_answer(request: &Request<'_>, message: impl Into<String>) -> CallError {
-    CallError::new(
-        Fault::BadAnswer,
-        request.endpoint,
-        request.operation,
-        message,
-    )
+    CallError::new(Fault::BadAnswer, request.endpoint, request.operation, message)
 }
 
 enum Reading<T> {
@@ -93,17 +80,11 @@ async fn read_once<T: Row>(
     let mut first = 0;
     let mut total = None;
     loop {
-        let answer = transport
-            .json(&protocol.paged(request.clone(), first, PAGE_SIZE), None)
-            .await?;
-        let page = protocol
-            .page(answer, T::COLLECTION)
-            .map_err(|reason| bad_answer(request, reason))?;
+        let answer = transport.json(&protocol.paged(request.clone(), first, PAGE_SIZE), None).await?;
+        let page = protocol.page(answer, T::COLLECTION).map_err(|reason| bad_answer(request, reason))?;
         let taken = page.rows.len();
         if first > 0 && page.total != total {
-            return Ok(Reading::Incomplete(
-                "the list kept changing while it was read".to_owned(),
-            ));
+            return Ok(Reading::Incomplete("the list kept changing while it was read".to_owned()));
         }
         total = page.total;
         let known = rows.len();
@@ -114,10 +95,7 @@ async fn read_once<T: Row>(
         }
         first += taken;
         if rows.len() > MOST_ROWS {
-            return Err(bad_answer(
-                request,
-                format!("more than {MOST_ROWS} rows: narrow the question"),
-            ));
+            return Err(bad_answer(request, format!("more than {MOST_ROWS} rows: narrow the question")));
         }
         let nothing_new = rows.len() == known;
         let at_end = match (total, page.more) {
@@ -135,25 +113,15 @@ async fn read_once<T: Row>(
 }
 
 /// No new row came although nothing said that the list is over: an empty page, or a server that ignores paging.
-fn ended_early<T>(
-    rows: Vec<T>,
-    total: Option<usize>,
-    more: Option<bool>,
-    taken: usize,
-) -> Reading<T> {
+fn ended_early<T>(rows: Vec<T>, total: Option<usize>, more: Option<bool>, taken: usize) -> Reading<T> {
     if let Some(total) = total {
         return Reading::Incomplete(format!("only {} of {total} rows can be read", rows.len()));
     }
     if more == Some(true) {
-        return Reading::Incomplete(format!(
-            "more rows are announced but only {} can be read",
-            rows.len()
-        ));
+        return Reading::Incomplete(format!("more rows are announced but only {} can be read", rows.len()));
     }
     if taken > 0 && rows.len() == ENGINE_PAGE_SIZE {
-        return Reading::Incomplete(
-            "the server ignores paging and may have cut the list at ten rows".to_owned(),
-        );
+        return Reading::Incomplete("the server ignores paging and may have cut the list at ten rows".to_owned());
     }
     Reading::Whole(rows)
 }
@@ -165,26 +133,13 @@ pub(crate) fn data_envelope(answer: Value) -> Result<Page<Value>, String> {
         Value::Object(mut fields) => {
             let total = fields.get("total").and_then(count);
             match fields.remove("data") {
-                Some(Value::Array(rows)) => Ok(Page {
-                    rows,
-                    total,
-                    more: None,
-                }),
-                Some(
-                    Value::Null
-                    | Value::Bool(_)
-                    | Value::Number(_)
-                    | Value::String(_)
-                    | Value::Object(_),
-                )
-                | None => {
+                Some(Value::Array(rows)) => Ok(Page { rows, total, more: None }),
+                Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => {
                     Err("a list answer without `data`: is the base URL Flowable's?".to_owned())
                 }
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err(NO_LIST.to_owned())
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(NO_LIST.to_owned()),
     }
 }
 
@@ -198,36 +153,17 @@ pub(crate) fn hal_envelope(answer: Value, collection: &str) -> Result<Page<Value
             return Err(NO_LIST.to_owned());
         }
     };
-    let total = fields
-        .get("page")
-        .and_then(|page| page.get("totalElements"))
-        .and_then(count);
-    let more = fields
-        .get("_links")
-        .map(|links| links.get("next").is_some_and(|next| !next.is_null()));
+    let total = fields.get("page").and_then(|page| page.get("totalElements")).and_then(count);
+    let more = fields.get("_links").map(|links| links.get("next").is_some_and(|next| !next.is_null()));
     let rows = match (fields.remove("_embedded"), fields.remove("content")) {
         (Some(embedded), _) => embedded_rows(embedded, collection)?,
         (None, Some(Value::Array(rows))) => flat(rows),
-        (
-            None,
-            Some(
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Object(_),
-            ),
-        ) => {
+        (None, Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_))) => {
             return Err(NO_LIST.to_owned());
         }
-        (None, None) => match fields
-            .keys()
-            .find(|key| !matches!(key.as_str(), "page" | "_links" | "links"))
-        {
+        (None, None) => match fields.keys().find(|key| !matches!(key.as_str(), "page" | "_links" | "links")) {
             Some(key) => {
-                return Err(format!(
-                    "a list answer with the field `{key}` instead of rows"
-                ));
+                return Err(format!("a list answer with the field `{key}` instead of rows"));
             }
             None => Vec::new(),
         },
@@ -245,15 +181,9 @@ fn embedded_rows(embedded: Value, collection: &str) -> Result<Vec<Value>, String
     let rows = match (collections.remove(collection), collections.len()) {
         (Some(rows), _) => rows,
         (None, 0) => return Ok(Vec::new()),
-        (None, 1) => collections
-            .into_iter()
-            .map(|(_, rows)| rows)
-            .next()
-            .unwrap_or_default(),
+        (None, 1) => collections.into_iter().map(|(_, rows)| rows).next().unwrap_or_default(),
         (None, _) => {
-            return Err(format!(
-                "`_embedded` has several collections, none named `{collection}`"
-            ));
+            return Err(format!("`_embedded` has several collections, none named `{collection}`"));
         }
     };
     match rows {
@@ -270,11 +200,7 @@ fn flat(rows: Vec<Value>) -> Vec<Value> {
     for row in rows {
         match row {
             Value::Array(inner) => flat.extend(inner),
-            row @ (Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Object(_)) => {
+            row @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
                 flat.push(row);
             }
         }
@@ -283,11 +209,7 @@ fn flat(rows: Vec<Value>) -> Vec<Value> {
 }
 
 fn whole(rows: Vec<Value>) -> Page<Value> {
-    Page {
-        rows,
-        total: None,
-        more: Some(false),
-    }
+    Page { rows, total: None, more: Some(false) }
 }
 
 fn count(value: &Value) -> Option<usize> {
@@ -303,44 +225,21 @@ mod tests {
     #[test]
     fn every_hal_form_is_read() {
         let rows = |answer| hal_envelope(answer, "tasks").map(|page| page.rows.len());
-        assert_eq!(
-            rows(json!({"_embedded": {"tasks": [1, 2]}, "page": {"totalElements": 2}})),
-            Ok(2)
-        );
-        assert_eq!(
-            rows(json!({"_embedded": {"taskList": [1]}})),
-            Ok(1),
-            "a name that is not documented"
-        );
-        assert_eq!(
-            rows(json!({"_links": {"self": {}}, "page": {"totalElements": 0}})),
-            Ok(0)
-        );
-        assert_eq!(
-            rows(json!({"links": {"empty": true}, "content": [[1, 2], 3]})),
-            Ok(3)
-        );
+        assert_eq!(rows(json!({"_embedded": {"tasks": [1, 2]}, "page": {"totalElements": 2}})), Ok(2));
+        assert_eq!(rows(json!({"_embedded": {"taskList": [1]}})), Ok(1), "a name that is not documented");
+        assert_eq!(rows(json!({"_links": {"self": {}}, "page": {"totalElements": 0}})), Ok(0));
+        assert_eq!(rows(json!({"links": {"empty": true}, "content": [[1, 2], 3]})), Ok(3));
         assert_eq!(rows(json!({})), Ok(0));
         assert_eq!(rows(json!([1])), Ok(1));
     }
 
     #[test]
     fn what_is_no_list_is_never_an_empty_one() {
-        for answer in [
-            json!({"message": "gone"}),
-            json!({"fault": {}}),
-            json!(null),
-            json!({"content": {}}),
-        ] {
+        for answer in [json!({"message": "gone"}), json!({"fault": {}}), json!(null), json!({"content": {}})] {
             assert!(hal_envelope(answer.clone(), "tasks").is_err(), "{answer}");
         }
         assert!(hal_envelope(json!({"_embedded": {"a": [], "b": []}}), "tasks").is_err());
-        for answer in [
-            json!({}),
-            json!({"message": "gone"}),
-            json!("x"),
-            json!({"data": {}}),
-        ] {
+        for answer in [json!({}), json!({"message": "gone"}), json!("x"), json!({"data": {}})] {
             assert!(data_envelope(answer.clone()).is_err(), "{answer}");
         }
     }
@@ -348,17 +247,9 @@ mod tests {
     #[test]
     fn links_and_totals_tell_whether_more_follows() {
         let page = |answer| hal_envelope(answer, "tasks").unwrap();
-        assert_eq!(
-            page(json!({"_links": {"next": {"href": "x"}}})).more,
-            Some(true)
-        );
+        assert_eq!(page(json!({"_links": {"next": {"href": "x"}}})).more, Some(true));
         assert_eq!(page(json!({"_links": {"self": {}}})).more, Some(false));
         assert_eq!(page(json!({})).more, None);
-        assert_eq!(
-            data_envelope(json!({"data": [], "total": 7}))
-                .unwrap()
-                .total,
-            Some(7)
-        );
+        assert_eq!(data_envelope(json!({"data": [], "total": 7})).unwrap().total, Some(7));
     }
 }

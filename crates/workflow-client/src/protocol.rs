@@ -20,9 +20,7 @@ pub(crate) use opentext::OpenText;
 /// The protocol of the configured dialect.
 pub(crate) fn of(settings: &Settings) -> Box<dyn Protocol> {
     match settings.dialect {
-        Dialect::OpenText => Box::new(OpenText {
-            job_paths: settings.job_paths.clone(),
-        }),
+        Dialect::OpenText => Box::new(OpenText { job_paths: settings.job_paths.clone() }),
         Dialect::Flowable => Box::new(Flowable),
     }
 }
@@ -35,35 +33,18 @@ pub(crate) trait Protocol: Send + Sync {
     /// One instance with its variables: answered as the instance itself, 404, or a list of at most one.
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a>;
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a>;
-    fn deliver<'a>(&self, execution: &'a str, message: &str, variables: &[Variable])
-    -> Request<'a>;
+    fn deliver<'a>(&self, execution: &'a str, message: &str, variables: &[Variable]) -> Request<'a>;
     fn terminate<'a>(&self, instance: &'a str, reason: &'a str) -> Request<'a>;
 
     fn acquire<'a>(&'a self, acquire: &Acquire<'a>) -> Request<'a>;
-    fn complete_job<'a>(
-        &'a self,
-        job: &'a str,
-        worker: &str,
-        variables: &[Variable],
-    ) -> Request<'a>;
+    fn complete_job<'a>(&'a self, job: &'a str, worker: &str, variables: &[Variable]) -> Request<'a>;
     fn fail_job<'a>(&'a self, job: &'a str, worker: &str, failure: &JobFailure<'_>) -> Request<'a>;
-    fn bpmn_error<'a>(
-        &'a self,
-        job: &'a str,
-        worker: &str,
-        code: &str,
-        variables: &[Variable],
-    ) -> Request<'a>;
+    fn bpmn_error<'a>(&'a self, job: &'a str, worker: &str, code: &str, variables: &[Variable]) -> Request<'a>;
 
     fn tasks<'a>(&self, filter: TaskFilter<'a>) -> Request<'a>;
     fn claim<'a>(&self, task: &'a str, assignee: &str) -> Request<'a>;
     fn unclaim<'a>(&self, task: &'a str, assignee: &str) -> Request<'a>;
-    fn complete_task<'a>(
-        &self,
-        task: &'a str,
-        outcome: Option<&str>,
-        variables: &[Variable],
-    ) -> Request<'a>;
+    fn complete_task<'a>(&self, task: &'a str, outcome: Option<&str>, variables: &[Variable]) -> Request<'a>;
     fn historic_tasks<'a>(&self, instance: &'a str) -> Request<'a>;
     fn comments<'a>(&self, instance: &'a str) -> Request<'a>;
     /// Where comments are found once `comments` answers 404 because the instance has ended: a list of instances.

@@ -36,41 +36,15 @@ pub(crate) enum Body {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(
-        operation: Operation,
-        endpoint: Endpoint,
-        method: Method,
-        path: &[&'a str],
-    ) -> Self {
-        Request {
-            operation,
-            endpoint,
-            method,
-            path: path.to_vec(),
-            query: Vec::new(),
-            body: Body::Empty,
-        }
+    pub(crate) fn new(operation: Operation, endpoint: Endpoint, method: Method, path: &[&'a str]) -> Self {
+        Request { operation, endpoint, method, path: path.to_vec(), query: Vec::new(), body: Body::Empty }
     }
 
     /// Follows a configured path such as `external-jobs/{id}/complete`.
-    pub(crate) fn templated(
-        operation: Operation,
-        endpoint: Endpoint,
-        template: &'a str,
-        id: &'a str,
-    ) -> Self {
+    pub(crate) fn templated(operation: Operation, endpoint: Endpoint, template: &'a str, id: &'a str) -> Self {
         let segments = template.split('/').filter(|segment| !segment.is_empty());
-        let path = segments
-            .map(|segment| if segment == "{id}" { id } else { segment })
-            .collect();
-        Request {
-            operation,
-            endpoint,
-            method: Method::POST,
-            path,
-            query: Vec::new(),
-            body: Body::Empty,
-        }
+        let path = segments.map(|segment| if segment == "{id}" { id } else { segment }).collect();
+        Request { operation, endpoint, method: Method::POST, path, query: Vec::new(), body: Body::Empty }
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
@@ -93,8 +67,7 @@ mod tests {
 
     #[test]
     fn a_configured_path_takes_the_id_as_one_segment() {
-        let request =
-            Request::templated(Operation::FailJob, Endpoint::Jobs, "/jobs/{id}/fail", "a/b");
+        let request = Request::templated(Operation::FailJob, Endpoint::Jobs, "/jobs/{id}/fail", "a/b");
         assert_eq!(request.path, ["jobs", "a/b", "fail"]);
     }
 }

@@ -92,9 +92,7 @@ pub struct JobPaths {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Not an absolute http or https URL.
-    #[error(
-        "{field}: `{value}` is no http or https base URL ({reason}); write for example https://host/workflow/v1"
-    )]
+    #[error("{field}: `{value}` is no http or https base URL ({reason}); write for example https://host/workflow/v1")]
     Url {
         /// The setting.
         field: &'static str,
@@ -133,11 +131,7 @@ impl Settings {
         let host = host.trim_end_matches('/');
         Settings::with_bases(
             Dialect::OpenText,
-            [
-                format!("{host}/workflow/v1"),
-                format!("{host}/workflow-history/v1"),
-                format!("{host}/workflow-job/v1"),
-            ],
+            [format!("{host}/workflow/v1"), format!("{host}/workflow-history/v1"), format!("{host}/workflow-job/v1")],
             auth,
         )
     }
@@ -146,11 +140,7 @@ impl Settings {
     pub fn flowable(root: &str, auth: Auth) -> Settings {
         let root = root.trim_end_matches('/');
         let runtime = format!("{root}/process-api");
-        Settings::with_bases(
-            Dialect::Flowable,
-            [runtime.clone(), runtime, format!("{root}/external-job-api")],
-            auth,
-        )
+        Settings::with_bases(Dialect::Flowable, [runtime.clone(), runtime, format!("{root}/external-job-api")], auth)
     }
 
     fn with_bases(dialect: Dialect, [runtime, history, jobs]: [String; 3], auth: Auth) -> Settings {
@@ -181,27 +171,16 @@ impl Settings {
         if !(1..=10_000).contains(&self.max_connections) {
             return range("max_connections", "must be between 1 and 10,000");
         }
-        if !self
-            .unsent_statuses
-            .iter()
-            .all(|status| (400..=599).contains(status))
-        {
+        if !self.unsent_statuses.iter().all(|status| (400..=599).contains(status)) {
             return range("unsent_statuses", "must be error statuses, 400 to 599");
         }
         if matches!(&self.auth, Auth::Basic { username, .. } if username.contains(':')) {
             return Err(SettingsError::UserName);
         }
         let paths = &self.job_paths;
-        for (field, path) in [
-            ("complete", &paths.complete),
-            ("fail", &paths.fail),
-            ("bpmn_error", &paths.bpmn_error),
-        ] {
+        for (field, path) in [("complete", &paths.complete), ("fail", &paths.fail), ("bpmn_error", &paths.bpmn_error)] {
             if path.split('/').filter(|segment| *segment == "{id}").count() != 1 {
-                return Err(SettingsError::JobPath {
-                    field,
-                    value: path.clone(),
-                });
+                return Err(SettingsError::JobPath { field, value: path.clone() });
             }
         }
         Ok(())
@@ -221,11 +200,7 @@ impl Default for JobPaths {
 
 /// A base URL, checked: http or https, a host, and neither credentials (they belong into `auth`) nor a query.
 pub(crate) fn base_url(field: &'static str, text: &str) -> Result<Url, SettingsError> {
-    let wrong = |reason: &str| SettingsError::Url {
-        field,
-        value: without_secrets(text),
-        reason: reason.to_owned(),
-    };
+    let wrong = |reason: &str| SettingsError::Url { field, value: without_secrets(text), reason: reason.to_owned() };
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("the scheme is neither http nor https"));
@@ -246,12 +221,10 @@ pub(crate) fn base_url(field: &'static str, text: &str) -> Result<Url, SettingsE
 pub(crate) fn without_secrets(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            match (text.get(..scheme + 3), text.get(at + 1..)) {
-                (Some(scheme), Some(rest)) => format!("{scheme}{rest}"),
-                (None, _) | (_, None) => "a URL".to_owned(),
-            }
-        }
+        (Some(scheme), Some(at)) if at > scheme => match (text.get(..scheme + 3), text.get(at + 1..)) {
+            (Some(scheme), Some(rest)) => format!("{scheme}{rest}"),
+            (None, _) | (_, None) => "a URL".to_owned(),
+        },
         (None, Some(at)) => text.get(at + 1..).unwrap_or_default().to_owned(),
         (Some(_) | None, _) => text.to_owned(),
     }
@@ -279,15 +252,8 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Auth::None => f.write_str("None"),
-            Auth::Basic { username, .. } => f
-                .debug_struct("Basic")
-                .field("username", username)
-                .finish_non_exhaustive(),
-            Auth::ClientCredentials {
-                token_url,
-                client_id,
-                ..
-            } => f
+            Auth::Basic { username, .. } => f.debug_struct("Basic").field("username", username).finish_non_exhaustive(),
+            Auth::ClientCredentials { token_url, client_id, .. } => f
                 .debug_struct("ClientCredentials")
                 .field("token_url", &without_secrets(token_url))
                 .field("client_id", client_id)
@@ -311,9 +277,7 @@ mod tests {
             change(&mut settings);
             settings.check().unwrap_err().to_string()
         };
-        assert!(
-            named(|s| s.job_paths.fail = "external-jobs/fail".into()).starts_with("job_paths.fail")
-        );
+        assert!(named(|s| s.job_paths.fail = "external-jobs/fail".into()).starts_with("job_paths.fail"));
         assert!(named(|s| s.max_connections = 0).starts_with("max_connections"));
         assert!(named(|s| s.request_timeout = Duration::ZERO).starts_with("request_timeout"));
         assert!(named(|s| s.unsent_statuses = vec![201]).starts_with("unsent_statuses"));
@@ -323,18 +287,9 @@ mod tests {
     #[test]
     fn a_base_url_is_http_without_credentials_and_query() {
         assert!(base_url("runtime", "https://host/workflow/v1").is_ok());
-        for wrong in [
-            "host/workflow",
-            "ftp://host/",
-            "https://u:geheim@host/",
-            "https://host/?k=geheim",
-            "",
-        ] {
+        for wrong in ["host/workflow", "ftp://host/", "https://u:geheim@host/", "https://host/?k=geheim", ""] {
             let error = base_url("runtime", wrong).unwrap_err().to_string();
-            assert!(
-                error.starts_with("runtime") && !error.contains("geheim"),
-                "{error}"
-            );
+            assert!(error.starts_with("runtime") && !error.contains("geheim"), "{error}");
         }
     }
 
@@ -343,10 +298,7 @@ mod tests {
         let mut settings = settings();
         settings.proxy = Some("http://me:geheim@proxy:3128".into());
         for auth in [
-            Auth::Basic {
-                username: "rest".into(),
-                password: "geheim".into(),
-            },
+            Auth::Basic { username: "rest".into(), password: "geheim".into() },
             Auth::ClientCredentials {
                 token_url: "https://t/?x=geheim".into(),
                 client_id: "id".into(),
@@ -355,10 +307,7 @@ mod tests {
         ] {
             settings.auth = auth;
             let shown = format!("{settings:?}");
-            assert!(
-                !shown.contains("geheim") && shown.contains("proxy:3128"),
-                "{shown}"
-            );
+            assert!(!shown.contains("geheim") && shown.contains("proxy:3128"), "{shown}");
         }
     }
 }

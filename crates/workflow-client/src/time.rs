@@ -17,16 +17,10 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Some(timestamp);
     }
-    if let Ok(timestamp) =
-        strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", text).and_then(|time| time.to_timestamp())
-    {
+    if let Ok(timestamp) = strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", text).and_then(|time| time.to_timestamp()) {
         return Some(timestamp);
     }
-    text.parse::<DateTime>()
-        .ok()?
-        .to_zoned(TimeZone::UTC)
-        .ok()
-        .map(|zoned| zoned.timestamp())
+    text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 /// ISO-8601, the only form that Flowable takes for a lock or retry duration (`5s` is answered 400).
@@ -45,16 +39,9 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
     }
     let until = http_date(text)?;
-    let sent = headers
-        .get(DATE)
-        .and_then(|date| date.to_str().ok())
-        .and_then(http_date);
+    let sent = headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date);
     let pause = until.duration_since(sent.unwrap_or_else(Timestamp::now));
-    Some(
-        Duration::try_from(pause)
-            .unwrap_or(Duration::ZERO)
-            .min(LONGEST_PAUSE),
-    )
+    Some(Duration::try_from(pause).unwrap_or(Duration::ZERO).min(LONGEST_PAUSE))
 }
 
 /// The three forms of RFC 9110, section 5.6.7.
@@ -62,12 +49,10 @@ fn http_date(text: &str) -> Option<Timestamp> {
     if let Ok(zoned) = rfc2822::parse(text) {
         return Some(zoned.timestamp());
     }
-    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
-        .iter()
-        .find_map(|form| {
-            let time = strtime::parse(form, text).ok()?.to_datetime().ok()?;
-            Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
-        })
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|form| {
+        let time = strtime::parse(form, text).ok()?.to_datetime().ok()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    })
 }
 
 #[cfg(test)]
@@ -87,11 +72,7 @@ mod tests {
             ("2020-04-02T17:20:18.5", "2020-04-02T17:20:18.5Z"),
         ];
         for (text, expected) in forms {
-            assert_eq!(
-                parse(text).map(|time| time.to_string()).as_deref(),
-                Some(expected),
-                "{text}"
-            );
+            assert_eq!(parse(text).map(|time| time.to_string()).as_deref(), Some(expected), "{text}");
         }
         assert_eq!(parse("yesterday"), None);
     }
@@ -114,28 +95,11 @@ mod tests {
         };
         let sent = Some("Sun, 06 Nov 1994 08:49:07 GMT");
         assert_eq!(pause("7", None), Some(Duration::from_secs(7)));
-        assert_eq!(
-            pause("Sun, 06 Nov 1994 08:49:37 GMT", sent),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            pause("Sunday, 06-Nov-94 08:49:37 GMT", sent),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            pause("Sun Nov  6 08:49:37 1994", sent),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            pause("Sun, 06 Nov 1994 08:49:00 GMT", sent),
-            Some(Duration::ZERO),
-            "a moment that has passed"
-        );
-        assert_eq!(
-            pause("Sun, 06 Nov 1994 08:49:37 GMT", None),
-            Some(Duration::ZERO),
-            "our clock, without a Date"
-        );
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT", sent), Some(Duration::from_secs(30)));
+        assert_eq!(pause("Sunday, 06-Nov-94 08:49:37 GMT", sent), Some(Duration::from_secs(30)));
+        assert_eq!(pause("Sun Nov  6 08:49:37 1994", sent), Some(Duration::from_secs(30)));
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:00 GMT", sent), Some(Duration::ZERO), "a moment that has passed");
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT", None), Some(Duration::ZERO), "our clock, without a Date");
         assert_eq!(pause("99999999999", None), Some(LONGEST_PAUSE));
         assert_eq!(pause("soon", None), None);
     }

@@ -119,10 +119,7 @@ impl TokenSource {
         let bearer = match (result, good) {
             (Ok(bearer), _) => bearer,
             // The old token still works: an outage of the token endpoint is nobody's concern yet.
-            (Err(_), Some(old)) => Bearer {
-                renew_at: Instant::now() + RENEWAL_PAUSE,
-                ..old.clone()
-            },
+            (Err(_), Some(old)) => Bearer { renew_at: Instant::now() + RENEWAL_PAUSE, ..old.clone() },
             (Err(error), None) => return Err(error),
         };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(bearer.clone());
@@ -135,50 +132,27 @@ impl TokenSource {
             "client_secret": self.client_secret.expose_secret(),
             "grant_type": "client_credentials",
         });
-        let failed = |fault: Fault, message: &str| {
-            CallError::new(fault, Endpoint::Token, Operation::Token, message)
-        };
+        let failed = |fault: Fault, message: &str| CallError::new(fault, Endpoint::Token, Operation::Token, message);
         let request = client.post(self.url.clone()).json(&body);
-        let answer = exchange(request, Endpoint::Token, Operation::Token, &[])
-            .await
-            .map_err(|error| CallError {
-                fault: error.fault.at_token_endpoint(),
-                // A server that repeats the request in its error must not carry the secret into our logs.
-                message: error
-                    .message
-                    .replace(self.client_secret.expose_secret(), "***"),
-                ..error
-            })?;
-        let token: TokenAnswer = serde_json::from_slice(&answer).map_err(|_| {
-            failed(
-                Fault::Unsent,
-                "the token answer has no access_token: check the token URL",
-            )
+        let answer = exchange(request, Endpoint::Token, Operation::Token, &[]).await.map_err(|error| CallError {
+            fault: error.fault.at_token_endpoint(),
+            // A server that repeats the request in its error must not carry the secret into our logs.
+            message: error.message.replace(self.client_secret.expose_secret(), "***"),
+            ..error
         })?;
-        let mut header =
-            HeaderValue::try_from(format!("Bearer {}", token.access_token)).map_err(|_| {
-                failed(
-                    Fault::Unsent,
-                    &cut("the access token cannot be written into a header"),
-                )
-            })?;
+        let token: TokenAnswer = serde_json::from_slice(&answer)
+            .map_err(|_| failed(Fault::Unsent, "the token answer has no access_token: check the token URL"))?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.access_token))
+            .map_err(|_| failed(Fault::Unsent, &cut("the access token cannot be written into a header")))?;
         header.set_sensitive(true);
         let lifetime = lifetime(&token.expires_in);
         let margin = (lifetime / 10).min(LONGEST_MARGIN);
         let generation = self.finished.load(Ordering::Acquire) + 1;
-        Ok(Bearer {
-            header,
-            generation,
-            renew_at: asked + lifetime - margin,
-            expires_at: asked + lifetime,
-        })
+        Ok(Bearer { header, generation, renew_at: asked + lifetime - margin, expires_at: asked + lifetime })
     }
 
     fn current(&self) -> Option<Bearer> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -191,14 +165,8 @@ fn usable<'a>(current: Option<&'a Bearer>, refused: Option<&Bearer>) -> Option<&
 
 /// `expires_in` as a number or as text; capped at a day, so that a nonsense value cannot overflow the clock.
 fn lifetime(expires_in: &Value) -> Duration {
-    let seconds = expires_in.as_u64().or_else(|| {
-        expires_in
-            .as_str()
-            .and_then(|text| text.trim().parse().ok())
-    });
-    seconds.map_or(UNSTATED_LIFETIME, |seconds| {
-        Duration::from_secs(seconds.min(24 * 60 * 60))
-    })
+    let seconds = expires_in.as_u64().or_else(|| expires_in.as_str().and_then(|text| text.trim().parse().ok()));
+    seconds.map_or(UNSTATED_LIFETIME, |seconds| Duration::from_secs(seconds.min(24 * 60 * 60)))
 }
 
 #[cfg(test)]

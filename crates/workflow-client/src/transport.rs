@@ -69,18 +69,14 @@ impl Transport {
             .user_agent(concat!("xconnector/", env!("CARGO_PKG_VERSION")));
         builder = match &settings.proxy {
             None => builder.no_proxy(),
-            Some(proxy) => {
-                builder.proxy(Proxy::all(proxy.as_str()).map_err(|_| SettingsError::Url {
-                    field: "proxy",
-                    value: crate::settings::without_secrets(proxy),
-                    reason: "a proxy URL like http://proxy:3128 is wanted".to_owned(),
-                })?)
-            }
+            Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(|_| SettingsError::Url {
+                field: "proxy",
+                value: crate::settings::without_secrets(proxy),
+                reason: "a proxy URL like http://proxy:3128 is wanted".to_owned(),
+            })?),
         };
         Ok(Transport {
-            client: builder
-                .build()
-                .map_err(|error| SettingsError::Client(cause(&error)))?,
+            client: builder.build().map_err(|error| SettingsError::Client(cause(&error)))?,
             runtime: base_url("runtime", &settings.runtime)?,
             history: base_url("history", &settings.history)?,
             jobs: base_url("jobs", &settings.jobs)?,
@@ -93,21 +89,13 @@ impl Transport {
     }
 
     /// Sends and reads the answer as JSON. Only for lists and small answers: a start is parsed into less.
-    pub(crate) async fn json(
-        &self,
-        request: &Request<'_>,
-        before: Option<Instant>,
-    ) -> Result<Value, CallError> {
+    pub(crate) async fn json(&self, request: &Request<'_>, before: Option<Instant>) -> Result<Value, CallError> {
         parse(request, &self.send(request, before).await?)
     }
 
     /// Sends once; once more with a fresh token when a token was answered 401. `before`: the moment from which
     /// the request must no longer be sent.
-    pub(crate) async fn send(
-        &self,
-        request: &Request<'_>,
-        before: Option<Instant>,
-    ) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn send(&self, request: &Request<'_>, before: Option<Instant>) -> Result<Vec<u8>, CallError> {
         let (endpoint, operation) = (request.endpoint, request.operation);
         let _permit = self.permit(endpoint, operation).await?;
         match &self.credentials {
@@ -116,18 +104,11 @@ impl Transport {
             Credentials::Token(source) => {
                 let mut refused: Option<Bearer> = None;
                 loop {
-                    let token = source
-                        .bearer(&self.client, &self.calls, refused.as_ref())
-                        .await;
-                    let token = token.map_err(|error| CallError {
-                        operation: operation.name(),
-                        ..error
-                    })?;
+                    let token = source.bearer(&self.client, &self.calls, refused.as_ref()).await;
+                    let token = token.map_err(|error| CallError { operation: operation.name(), ..error })?;
                     match self.send_with(request, Some(&token.header), before).await {
                         // A 401 proves that nothing was done, so that even a start may be repeated.
-                        Err(error) if error.status == Some(401) && refused.is_none() => {
-                            refused = Some(token)
-                        }
+                        Err(error) if error.status == Some(401) && refused.is_none() => refused = Some(token),
                         result => return result,
                     }
                 }
@@ -135,16 +116,15 @@ impl Transport {
         }
     }
 
-    async fn permit(
-        &self,
-        endpoint: Endpoint,
-        operation: Operation,
-    ) -> Result<SemaphorePermit<'_>, CallError> {
+    async fn permit(&self, endpoint: Endpoint, operation: Operation) -> Result<SemaphorePermit<'_>, CallError> {
+        // Free permits are handed to waiters first, so whoever gets one here has jumped no queue.
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
+        }
         match timeout(self.permit_wait, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
-                let message =
-                    "no free connection in time: the engine is slow, or raise max_connections";
+                let message = "no free connection in time: the engine is slow, or raise max_connections";
                 Err(CallError::new(Fault::Unsent, endpoint, operation, message))
             }
         }
@@ -158,21 +138,17 @@ impl Transport {
     ) -> Result<Vec<u8>, CallError> {
         let (endpoint, operation) = (request.endpoint, request.operation);
         let refused = |message: &str| CallError::new(Fault::Limit, endpoint, operation, message);
-        let mut builder = self
-            .client
-            .request(request.method.clone(), self.url(request));
+        let mut builder = self.client.request(request.method.clone(), self.url(request));
         if let Some(header) = authorization {
             builder = builder.header(AUTHORIZATION, header);
         }
         builder = match &request.body {
             Body::Empty => builder,
-            Body::Json(bytes) => builder
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(bytes.clone()),
+            Body::Json(bytes) => {
+                builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(bytes.clone())
+            }
             Body::File { name, content } => {
-                let part = Part::stream(content.clone())
-                    .file_name(name.clone())
-                    .mime_str("application/xml");
+                let part = Part::stream(content.clone()).file_name(name.clone()).mime_str("application/xml");
                 let part = part.map_err(|error| refused(&cause(&error)))?;
                 builder.multipart(Form::new().part("file", part))
             }
@@ -218,20 +194,12 @@ impl Credentials {
             Auth::Basic { username, password } => {
                 use base64::Engine as _;
                 let pair = format!("{username}:{}", password.expose_secret());
-                let text = format!(
-                    "Basic {}",
-                    base64::engine::general_purpose::STANDARD.encode(pair)
-                );
-                let mut header =
-                    HeaderValue::try_from(text).map_err(|_| SettingsError::UserName)?;
+                let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+                let mut header = HeaderValue::try_from(text).map_err(|_| SettingsError::UserName)?;
                 header.set_sensitive(true);
                 Ok(Credentials::Basic(header))
             }
-            Auth::ClientCredentials {
-                token_url,
-                client_id,
-                client_secret,
-            } => {
+            Auth::ClientCredentials { token_url, client_id, client_secret } => {
                 let url = base_url("auth.token_url", token_url)?;
                 let source = TokenSource::new(url, client_id.clone(), client_secret.clone());
                 Ok(Credentials::Token(Box::new(source)))
@@ -241,26 +209,14 @@ impl Credentials {
 }
 
 /// A good answer's body as `T`; what cannot be understood is a bad answer, not a missing one.
-pub(crate) fn parse<T: DeserializeOwned>(
-    request: &Request<'_>,
-    answer: &[u8],
-) -> Result<T, CallError> {
-    serde_json::from_slice(answer).map_err(|error| {
-        bad_answer(
-            request,
-            format!("the answer cannot be read: {}", error_place(&error)),
-        )
-    })
+pub(crate) fn parse<T: DeserializeOwned>(request: &Request<'_>, answer: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(answer)
+        .map_err(|error| bad_answer(request, format!("the answer cannot be read: {}", error_place(&error))))
 }
 
 /// Where and how, without the words of the answer, which may be somebody's data.
 fn error_place(error: &serde_json::Error) -> String {
-    format!(
-        "{:?} error at line {} column {}",
-        error.classify(),
-        error.line(),
-        error.column()
-    )
+    format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column())
 }
 
 /// One request and its whole answer, or the fault. Token requests go through here as well.
@@ -270,9 +226,7 @@ pub(crate) async fn exchange(
     operation: Operation,
     unsent_statuses: &[u16],
 ) -> Result<Vec<u8>, CallError> {
-    let lost = |error: &reqwest::Error| {
-        CallError::new(transport_fault(error), endpoint, operation, cause(error))
-    };
+    let lost = |error: &reqwest::Error| CallError::new(transport_fault(error), endpoint, operation, cause(error));
     let response = request.send().await.map_err(|error| lost(&error))?;
     let status = response.status();
     if status.is_success() {
@@ -280,17 +234,9 @@ pub(crate) async fn exchange(
             Ok(Read::Whole(answer)) => Ok(answer),
             Ok(Read::Cut(_)) => Err(CallError {
                 status: Some(status.as_u16()),
-                ..CallError::new(
-                    Fault::BadAnswer,
-                    endpoint,
-                    operation,
-                    "the answer is larger than 64 MiB",
-                )
+                ..CallError::new(Fault::BadAnswer, endpoint, operation, "the answer is larger than 64 MiB")
             }),
-            Err(error) => Err(CallError {
-                status: Some(status.as_u16()),
-                ..lost(&error)
-            }),
+            Err(error) => Err(CallError { status: Some(status.as_u16()), ..lost(&error) }),
         };
     }
     Err(refusal(response, status, endpoint, operation, unsent_statuses).await)
@@ -307,10 +253,7 @@ async fn refusal(
     let body = match read(response, ERROR_ANSWER_LIMIT).await {
         Ok(Read::Whole(body) | Read::Cut(body)) => ErrorBody::read(&body),
         // The status has been heard; a lost text changes nothing.
-        Err(_) => ErrorBody {
-            text: "the error text was lost".to_owned(),
-            from_engine: false,
-        },
+        Err(_) => ErrorBody { text: "the error text was lost".to_owned(), from_engine: false },
     };
     let fault = if unsent_statuses.contains(&status.as_u16()) {
         Fault::Unsent
@@ -321,11 +264,7 @@ async fn refusal(
     if status.is_redirection() {
         error.message = "a redirect, which is not followed: correct the base URL".to_owned();
     }
-    CallError {
-        status: Some(status.as_u16()),
-        retry_after,
-        ..error
-    }
+    CallError { status: Some(status.as_u16()), retry_after, ..error }
 }
 
 enum Read {
@@ -335,10 +274,7 @@ enum Read {
 }
 
 async fn read(mut response: Response, limit: usize) -> Result<Read, reqwest::Error> {
-    let announced = response
-        .content_length()
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or(0);
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let mut body = Vec::with_capacity(announced.min(limit).min(1024 * 1024));
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > limit {
@@ -350,7 +286,8 @@ async fn read(mut response: Response, limit: usize) -> Result<Read, reqwest::Err
     Ok(Read::Whole(body))
 }
 
-/// Connecting comes first: a connection that timed out while being made has sent nothing.
+/// Connecting comes first: a connection that timed out while being made has sent nothing. Whatever is not
+/// known to have happened before sending counts as lost after it.
 fn transport_fault(error: &reqwest::Error) -> Fault {
     if error.is_connect() {
         Fault::Unsent

@@ -41,10 +41,7 @@ pub enum VariableValue {
 impl Variable {
     /// A variable whose value has a Rust type that maps by itself.
     pub fn new(name: impl Into<String>, value: impl Into<VariableValue>) -> Variable {
-        Variable {
-            name: name.into(),
-            value: value.into(),
-        }
+        Variable { name: name.into(), value: value.into() }
     }
 
     /// A variable of a JSON value: whole numbers become `long`, other numbers `double`, objects and arrays
@@ -59,15 +56,11 @@ impl Variable {
             Value::Bool(value) => VariableValue::Bool(value),
             Value::String(value) => VariableValue::String(value),
             Value::Number(number) if number.is_i64() || number.is_u64() => {
-                let long = number.as_i64().ok_or_else(|| LimitError::NumberRange {
-                    variable: name.clone(),
-                })?;
+                let long = number.as_i64().ok_or_else(|| LimitError::NumberRange { variable: name.clone() })?;
                 VariableValue::Long(long)
             }
             Value::Number(number) => {
-                let double = number.as_f64().ok_or_else(|| LimitError::NumberRange {
-                    variable: name.clone(),
-                })?;
+                let double = number.as_f64().ok_or_else(|| LimitError::NumberRange { variable: name.clone() })?;
                 VariableValue::Double(double)
             }
             Value::Array(_) | Value::Object(_) => VariableValue::Json(value),
@@ -85,36 +78,25 @@ impl Variable {
         limits::name("variable name", &self.name)?;
         match &self.value {
             VariableValue::String(text) => self.check_string(text),
-            VariableValue::Double(double) if !double.is_finite() => Err(LimitError::NumberRange {
-                variable: self.name.clone(),
-            }),
+            VariableValue::Double(double) if !double.is_finite() => {
+                Err(LimitError::NumberRange { variable: self.name.clone() })
+            }
             VariableValue::Json(value) => self.check_json(value, limits::DEPTH_LIMIT),
-            VariableValue::Long(_)
-            | VariableValue::Double(_)
-            | VariableValue::Bool(_)
-            | VariableValue::Null => Ok(()),
+            VariableValue::Long(_) | VariableValue::Double(_) | VariableValue::Bool(_) | VariableValue::Null => Ok(()),
         }
     }
 
     fn check_json(&self, value: &Value, depth: usize) -> Result<(), LimitError> {
-        let inner = || {
-            depth.checked_sub(1).ok_or_else(|| LimitError::TooDeep {
-                variable: self.name.clone(),
-            })
-        };
+        let inner = || depth.checked_sub(1).ok_or_else(|| LimitError::TooDeep { variable: self.name.clone() });
         match value {
             Value::String(text) => self.check_string(text),
             Value::Array(items) => {
                 let depth = inner()?;
-                items
-                    .iter()
-                    .try_for_each(|item| self.check_json(item, depth))
+                items.iter().try_for_each(|item| self.check_json(item, depth))
             }
             Value::Object(fields) => {
                 let depth = inner()?;
-                fields
-                    .values()
-                    .try_for_each(|field| self.check_json(field, depth))
+                fields.values().try_for_each(|field| self.check_json(field, depth))
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
         }
@@ -122,10 +104,7 @@ impl Variable {
 
     fn check_string(&self, text: &str) -> Result<(), LimitError> {
         match limits::over(text, limits::STRING_LIMIT) {
-            Some(length) => Err(LimitError::StringTooLong {
-                variable: self.name.clone(),
-                length,
-            }),
+            Some(length) => Err(LimitError::StringTooLong { variable: self.name.clone(), length }),
             None => Ok(()),
         }
     }
@@ -254,16 +233,11 @@ impl From<VariableRow> for Variable {
                 (Some(long), None) => VariableValue::Long(long),
                 (None, None) => VariableValue::String(number.to_string()),
             },
-            json @ (Value::Bool(_)
-            | Value::String(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_)) => VariableValue::Json(json),
+            json @ (Value::Bool(_) | Value::String(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                VariableValue::Json(json)
+            }
         };
-        Variable {
-            name: row.name,
-            value,
-        }
+        Variable { name: row.name, value }
     }
 }
 
@@ -284,79 +258,39 @@ mod tests {
 
     #[test]
     fn every_value_is_sent_with_the_type_that_keeps_it_whole() {
-        assert_eq!(
-            sent(json!(3_000_000_000_i64)),
-            json!({"name": "v", "type": "long", "value": 3_000_000_000_i64})
-        );
-        assert_eq!(
-            sent(json!(3.0)),
-            json!({"name": "v", "type": "double", "value": 3.0})
-        );
-        assert_eq!(
-            sent(json!("x")),
-            json!({"name": "v", "type": "string", "value": "x"})
-        );
-        assert_eq!(
-            sent(json!(true)),
-            json!({"name": "v", "type": "boolean", "value": true})
-        );
-        assert_eq!(
-            sent(json!([1])),
-            json!({"name": "v", "type": "json", "value": [1]})
-        );
+        assert_eq!(sent(json!(3_000_000_000_i64)), json!({"name": "v", "type": "long", "value": 3_000_000_000_i64}));
+        assert_eq!(sent(json!(3.0)), json!({"name": "v", "type": "double", "value": 3.0}));
+        assert_eq!(sent(json!("x")), json!({"name": "v", "type": "string", "value": "x"}));
+        assert_eq!(sent(json!(true)), json!({"name": "v", "type": "boolean", "value": true}));
+        assert_eq!(sent(json!([1])), json!({"name": "v", "type": "json", "value": [1]}));
         assert_eq!(sent(json!(null)), json!({"name": "v", "value": null}));
     }
 
     #[test]
     fn what_the_engine_would_damage_is_refused() {
         let refused = |value| Variable::from_json("v", value).unwrap_err();
-        assert_eq!(
-            refused(json!(u64::MAX)),
-            LimitError::NumberRange {
-                variable: "v".into()
-            }
-        );
+        assert_eq!(refused(json!(u64::MAX)), LimitError::NumberRange { variable: "v".into() });
         assert!(matches!(
             refused(json!({"a": ["x".repeat(20_000_001)]})),
-            LimitError::StringTooLong {
-                length: 20_000_001,
-                ..
-            }
+            LimitError::StringTooLong { length: 20_000_001, .. }
         ));
         let deep = (0..101).fold(json!(1), |inner, _| json!([inner]));
-        assert_eq!(
-            refused(deep),
-            LimitError::TooDeep {
-                variable: "v".into()
-            }
-        );
-        assert!(
-            Variable::from_json("v", (0..100).fold(json!(1), |inner, _| json!([inner]))).is_ok()
-        );
+        assert_eq!(refused(deep), LimitError::TooDeep { variable: "v".into() });
+        assert!(Variable::from_json("v", (0..100).fold(json!(1), |inner, _| json!([inner]))).is_ok());
         assert!(Variable::new("v", f64::NAN).check().is_err());
         assert!(Variable::new("n".repeat(256), true).check().is_err());
     }
 
     #[test]
     fn answers_of_both_dialects_are_read() {
-        let read =
-            |row: Value| Variable::from(serde_json::from_value::<VariableRow>(row).unwrap()).value;
-        assert!(
-            read(json!({"name": "v", "type": "long", "value": 5, "scope": "local"})) == 5.into()
-        );
+        let read = |row: Value| Variable::from(serde_json::from_value::<VariableRow>(row).unwrap()).value;
+        assert!(read(json!({"name": "v", "type": "long", "value": 5, "scope": "local"})) == 5.into());
         assert!(read(json!({"name": "v", "type": "double", "value": 5})) == 5.0.into());
+        assert!(read(json!({"name": "v", "type": "json", "value": "text"})) == VariableValue::Json(json!("text")));
         assert!(
-            read(json!({"name": "v", "type": "json", "value": "text"}))
-                == VariableValue::Json(json!("text"))
+            read(json!({"name": "v", "type": "serializable", "value": null, "valueUrl": "u"})) == VariableValue::Null
         );
-        assert!(
-            read(json!({"name": "v", "type": "serializable", "value": null, "valueUrl": "u"}))
-                == VariableValue::Null
-        );
-        assert!(
-            read(json!({"name": "v", "value": {}, "encryption": false}))
-                == VariableValue::Json(json!({}))
-        );
+        assert!(read(json!({"name": "v", "value": {}, "encryption": false})) == VariableValue::Json(json!({})));
     }
 
     #[test]

@@ -87,11 +87,7 @@ impl Instance {
 
     /// A variable's value; `None` when it is not there or the variables are not known.
     pub fn variable(&self, name: &str) -> Option<&VariableValue> {
-        self.variables
-            .iter()
-            .flatten()
-            .find(|variable| variable.name == name)
-            .map(|variable| &variable.value)
+        self.variables.iter().flatten().find(|variable| variable.name == name).map(|variable| &variable.value)
     }
 }
 
@@ -142,7 +138,5 @@ impl From<Started> for Instance {
 
 fn end_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EndTime>, D::Error> {
     let text: Option<String> = Option::deserialize(deserializer)?;
-    Ok(text
-        .filter(|text| !text.is_empty())
-        .map(|text| EndTime(time::parse(&text))))
+    Ok(text.filter(|text| !text.is_empty()).map(|text| EndTime(time::parse(&text))))
 }

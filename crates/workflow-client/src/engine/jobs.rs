@@ -47,21 +47,11 @@ impl Engine {
         limits::name("topic", acquire.topic)
             .and_then(|()| limits::name("worker", acquire.worker))
             .and_then(|()| some(acquire.max == 0, LimitError::NoJobs))
-            .and_then(|()| {
-                some(
-                    acquire.lock.as_millis() == 0,
-                    LimitError::Empty {
-                        field: "lock duration",
-                    },
-                )
-            })
+            .and_then(|()| some(acquire.lock.as_millis() == 0, LimitError::Empty { field: "lock duration" }))
             .map_err(refused(Endpoint::Jobs, Operation::Acquire))?;
         let request = self.protocol().acquire(acquire);
         let answer = self.transport().json(&request, self.before).await?;
-        let page = self
-            .protocol()
-            .page(answer, "external-jobs")
-            .map_err(|reason| bad_answer(&request, reason))?;
+        let page = self.protocol().page(answer, "external-jobs").map_err(|reason| bad_answer(&request, reason))?;
         read_rows(&request, page.rows)
     }
 
@@ -70,31 +60,18 @@ impl Engine {
     /// # Errors
     /// [`crate::Fault::NotFound`]: already completed, cancelled, or its instance is suspended (so no proof of
     /// completion). [`crate::Fault::Forbidden`]: somebody else holds the lock.
-    pub async fn complete_job(
-        &self,
-        job_id: &str,
-        worker: &str,
-        variables: &[Variable],
-    ) -> Result<(), CallError> {
-        check(job_id, worker, variables)
-            .map_err(refused(Endpoint::Jobs, Operation::CompleteJob))?;
-        self.command(&self.protocol().complete_job(job_id, worker, variables))
-            .await
+    pub async fn complete_job(&self, job_id: &str, worker: &str, variables: &[Variable]) -> Result<(), CallError> {
+        check(job_id, worker, variables).map_err(refused(Endpoint::Jobs, Operation::CompleteJob))?;
+        self.command(&self.protocol().complete_job(job_id, worker, variables)).await
     }
 
     /// Gives a job back as failed, which also frees its instance for other exclusive jobs at once.
     ///
     /// # Errors
     /// As [`Engine::complete_job`].
-    pub async fn fail_job(
-        &self,
-        job_id: &str,
-        worker: &str,
-        failure: &JobFailure<'_>,
-    ) -> Result<(), CallError> {
+    pub async fn fail_job(&self, job_id: &str, worker: &str, failure: &JobFailure<'_>) -> Result<(), CallError> {
         check(job_id, worker, &[]).map_err(refused(Endpoint::Jobs, Operation::FailJob))?;
-        self.command(&self.protocol().fail_job(job_id, worker, failure))
-            .await
+        self.command(&self.protocol().fail_job(job_id, worker, failure)).await
     }
 
     /// Throws a BPMN error at the job's task. Without a boundary event for the code the engine still answers
@@ -112,8 +89,7 @@ impl Engine {
         check(job_id, worker, variables)
             .and_then(|()| limits::name("error code", code))
             .map_err(refused(Endpoint::Jobs, Operation::BpmnError))?;
-        self.command(&self.protocol().bpmn_error(job_id, worker, code, variables))
-            .await
+        self.command(&self.protocol().bpmn_error(job_id, worker, code, variables)).await
     }
 }
 

@@ -40,21 +40,17 @@ impl<'a> TaskFilter<'a> {
 }
 
 impl Engine {
-    /// Open tasks; every page is read.
+    /// Open tasks; every page is read. Rows show neither group nor business key, so only the instance can be
+    /// checked against the question.
     ///
     /// # Errors
     /// [`Fault::BadAnswer`] when the list may be incomplete.
     pub async fn tasks(&self, filter: TaskFilter<'_>) -> Result<Vec<Task>, CallError> {
-        limits::name("task filter", filter.query().1)
-            .map_err(refused(Endpoint::Runtime, Operation::Tasks))?;
+        limits::name("task filter", filter.query().1).map_err(refused(Endpoint::Runtime, Operation::Tasks))?;
         let request = self.protocol().tasks(filter);
         let mut tasks: Vec<Task> = read_all(self.transport(), self.protocol(), &request).await?;
         if let TaskFilter::Instance(instance) = filter {
-            tasks.retain(|task| {
-                task.process_instance_id
-                    .as_deref()
-                    .is_none_or(|id| id == instance)
-            });
+            tasks.retain(|task| task.process_instance_id.as_deref().is_none_or(|id| id == instance));
         }
         Ok(tasks)
     }
@@ -67,8 +63,7 @@ impl Engine {
         limits::id("task id", task_id)
             .and_then(|()| limits::name("assignee", assignee))
             .map_err(refused(Endpoint::Runtime, Operation::Claim))?;
-        self.command(&self.protocol().claim(task_id, assignee))
-            .await
+        self.command(&self.protocol().claim(task_id, assignee)).await
     }
 
     /// Gives a claimed task back to its candidates. `assignee` is who has it now (OpenText wants to know).
@@ -79,8 +74,7 @@ impl Engine {
         limits::id("task id", task_id)
             .and_then(|()| limits::name("assignee", assignee))
             .map_err(refused(Endpoint::Runtime, Operation::Unclaim))?;
-        self.command(&self.protocol().unclaim(task_id, assignee))
-            .await
+        self.command(&self.protocol().unclaim(task_id, assignee)).await
     }
 
     /// Completes a task. `outcome` is one of the model's outcome values; Flowable ignores it unless the task has
@@ -97,8 +91,7 @@ impl Engine {
         limits::id("task id", task_id)
             .and_then(|()| variable::check_all(variables))
             .map_err(refused(Endpoint::Runtime, Operation::CompleteTask))?;
-        self.command(&self.protocol().complete_task(task_id, outcome, variables))
-            .await
+        self.command(&self.protocol().complete_task(task_id, outcome, variables)).await
     }
 
     /// Open and finished tasks of an instance: the audit trail.
@@ -106,16 +99,10 @@ impl Engine {
     /// # Errors
     /// [`Fault::BadAnswer`] when the list may be incomplete.
     pub async fn historic_tasks(&self, instance_id: &str) -> Result<Vec<HistoricTask>, CallError> {
-        limits::id("instance id", instance_id)
-            .map_err(refused(Endpoint::History, Operation::HistoricTasks))?;
+        limits::id("instance id", instance_id).map_err(refused(Endpoint::History, Operation::HistoricTasks))?;
         let request = self.protocol().historic_tasks(instance_id);
-        let mut tasks: Vec<HistoricTask> =
-            read_all(self.transport(), self.protocol(), &request).await?;
-        tasks.retain(|task| {
-            task.process_instance_id
-                .as_deref()
-                .is_none_or(|id| id == instance_id)
-        });
+        let mut tasks: Vec<HistoricTask> = read_all(self.transport(), self.protocol(), &request).await?;
+        tasks.retain(|task| task.process_instance_id.as_deref().is_none_or(|id| id == instance_id));
         Ok(tasks)
     }
 
@@ -124,8 +111,7 @@ impl Engine {
     /// # Errors
     /// [`Fault::NotFound`] when neither runtime nor history knows the instance.
     pub async fn comments(&self, instance_id: &str) -> Result<Vec<Comment>, CallError> {
-        limits::id("instance id", instance_id)
-            .map_err(refused(Endpoint::Runtime, Operation::Comments))?;
+        limits::id("instance id", instance_id).map_err(refused(Endpoint::Runtime, Operation::Comments))?;
         let request = self.protocol().comments(instance_id);
         let unknown = match read_all(self.transport(), self.protocol(), &request).await {
             Err(error) if error.fault == Fault::NotFound => error,
@@ -134,11 +120,8 @@ impl Engine {
         let Some(request) = self.protocol().comments_of_ended(instance_id) else {
             return Err(unknown);
         };
-        let instances: Vec<Instance> =
-            read_all(self.transport(), self.protocol(), &request).await?;
-        let instance = instances
-            .into_iter()
-            .find(|instance| instance.id == instance_id);
+        let instances: Vec<Instance> = read_all(self.transport(), self.protocol(), &request).await?;
+        let instance = instances.into_iter().find(|instance| instance.id == instance_id);
         instance.map(|instance| instance.comments).ok_or(unknown)
     }
 
@@ -147,15 +130,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`Fault::NotFound`] when the task or instance is gone.
-    pub async fn add_comment(
-        &self,
-        target: CommentTarget<'_>,
-        message: &str,
-    ) -> Result<(), CallError> {
+    pub async fn add_comment(&self, target: CommentTarget<'_>, message: &str) -> Result<(), CallError> {
         let (CommentTarget::Task(id) | CommentTarget::Instance(id)) = target;
-        limits::id("comment target", id)
-            .map_err(refused(Endpoint::Runtime, Operation::AddComment))?;
-        self.command(&self.protocol().add_comment(target, message))
-            .await
+        limits::id("comment target", id).map_err(refused(Endpoint::Runtime, Operation::AddComment))?;
+        self.command(&self.protocol().add_comment(target, message)).await
     }
 }

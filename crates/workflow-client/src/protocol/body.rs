@@ -41,11 +41,7 @@ pub(super) struct MessageBody<'a> {
 
 impl<'a> MessageBody<'a> {
     pub(super) fn new(message_name: &'a str, variables: &'a [Variable]) -> Self {
-        MessageBody {
-            action: "messageEventReceived",
-            message_name,
-            variables,
-        }
+        MessageBody { action: "messageEventReceived", message_name, variables }
     }
 }
 

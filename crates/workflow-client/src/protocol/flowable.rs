@@ -6,8 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::body::{
-    AcquireBody, AssignBody, BpmnErrorBody, CompleteJobBody, CompleteTaskBody, FailJobBody,
-    MessageBody, StartBody,
+    AcquireBody, AssignBody, BpmnErrorBody, CompleteJobBody, CompleteTaskBody, FailJobBody, MessageBody, StartBody,
 };
 use super::{Deployment, PROBE, Protocol};
 use crate::calls::Operation;
@@ -26,8 +25,7 @@ const HISTORY: [&str; 2] = ["history", "historic-process-instances"];
 
 impl Protocol for Flowable {
     fn start<'a>(&self, start: &Start<'a>) -> Request<'a> {
-        Request::new(Operation::Start, Runtime, Method::POST, &INSTANCES)
-            .json(&StartBody::new(start))
+        Request::new(Operation::Start, Runtime, Method::POST, &INSTANCES).json(&StartBody::new(start))
     }
 
     fn running<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a> {
@@ -36,11 +34,7 @@ impl Protocol for Flowable {
     }
 
     fn historic<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a> {
-        roots(
-            Request::new(Operation::Historic, History, Method::GET, &HISTORY),
-            definition,
-            business_key,
-        )
+        roots(Request::new(Operation::Historic, History, Method::GET, &HISTORY), definition, business_key)
     }
 
     /// The list form: the call for a single instance ignores `includeProcessVariables`.
@@ -51,152 +45,67 @@ impl Protocol for Flowable {
     }
 
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Waiting,
-            Runtime,
-            Method::GET,
-            &["runtime", "executions"],
-        )
-        .query("processInstanceId", instance)
-        .query("messageEventSubscriptionName", message)
+        Request::new(Operation::Waiting, Runtime, Method::GET, &["runtime", "executions"])
+            .query("processInstanceId", instance)
+            .query("messageEventSubscriptionName", message)
     }
 
-    fn deliver<'a>(
-        &self,
-        execution: &'a str,
-        message: &str,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        Request::new(
-            Operation::Deliver,
-            Runtime,
-            Method::PUT,
-            &["runtime", "executions", execution],
-        )
-        .json(&MessageBody::new(message, variables))
+    fn deliver<'a>(&self, execution: &'a str, message: &str, variables: &[Variable]) -> Request<'a> {
+        Request::new(Operation::Deliver, Runtime, Method::PUT, &["runtime", "executions", execution])
+            .json(&MessageBody::new(message, variables))
     }
 
     fn terminate<'a>(&self, instance: &'a str, reason: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Terminate,
-            Runtime,
-            Method::DELETE,
-            &["runtime", "process-instances", instance],
-        )
-        .query("deleteReason", reason)
+        Request::new(Operation::Terminate, Runtime, Method::DELETE, &["runtime", "process-instances", instance])
+            .query("deleteReason", reason)
     }
 
     fn acquire<'a>(&'a self, acquire: &Acquire<'a>) -> Request<'a> {
-        Request::new(Operation::Acquire, Jobs, Method::POST, &["acquire", "jobs"])
-            .json(&AcquireBody::new(acquire))
+        Request::new(Operation::Acquire, Jobs, Method::POST, &["acquire", "jobs"]).json(&AcquireBody::new(acquire))
     }
 
-    fn complete_job<'a>(
-        &'a self,
-        job: &'a str,
-        worker: &str,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        Request::new(
-            Operation::CompleteJob,
-            Jobs,
-            Method::POST,
-            &["acquire", "jobs", job, "complete"],
-        )
-        .json(&CompleteJobBody {
-            worker_id: worker,
-            variables,
-        })
+    fn complete_job<'a>(&'a self, job: &'a str, worker: &str, variables: &[Variable]) -> Request<'a> {
+        Request::new(Operation::CompleteJob, Jobs, Method::POST, &["acquire", "jobs", job, "complete"])
+            .json(&CompleteJobBody { worker_id: worker, variables })
     }
 
     fn fail_job<'a>(&'a self, job: &'a str, worker: &str, failure: &JobFailure<'_>) -> Request<'a> {
-        Request::new(
-            Operation::FailJob,
-            Jobs,
-            Method::POST,
-            &["acquire", "jobs", job, "fail"],
-        )
-        .json(&FailJobBody::new(worker, failure))
+        Request::new(Operation::FailJob, Jobs, Method::POST, &["acquire", "jobs", job, "fail"])
+            .json(&FailJobBody::new(worker, failure))
     }
 
-    fn bpmn_error<'a>(
-        &'a self,
-        job: &'a str,
-        worker: &str,
-        code: &str,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        Request::new(
-            Operation::BpmnError,
-            Jobs,
-            Method::POST,
-            &["acquire", "jobs", job, "bpmnError"],
-        )
-        .json(&BpmnErrorBody {
-            worker_id: worker,
-            error_code: code,
-            variables,
-        })
+    fn bpmn_error<'a>(&'a self, job: &'a str, worker: &str, code: &str, variables: &[Variable]) -> Request<'a> {
+        Request::new(Operation::BpmnError, Jobs, Method::POST, &["acquire", "jobs", job, "bpmnError"])
+            .json(&BpmnErrorBody { worker_id: worker, error_code: code, variables })
     }
 
     fn tasks<'a>(&self, filter: TaskFilter<'a>) -> Request<'a> {
         let (name, value) = filter.query();
-        Request::new(
-            Operation::Tasks,
-            Runtime,
-            Method::GET,
-            &["runtime", "tasks"],
-        )
-        .query(name, value)
+        Request::new(Operation::Tasks, Runtime, Method::GET, &["runtime", "tasks"]).query(name, value)
     }
 
     fn claim<'a>(&self, task: &'a str, assignee: &str) -> Request<'a> {
-        task_action(Operation::Claim, task).json(&AssignBody {
-            action: "claim",
-            assignee: Some(assignee),
-        })
+        task_action(Operation::Claim, task).json(&AssignBody { action: "claim", assignee: Some(assignee) })
     }
 
     /// There is no action `unclaim` (400): claiming for nobody does it.
     fn unclaim<'a>(&self, task: &'a str, _assignee: &str) -> Request<'a> {
-        task_action(Operation::Unclaim, task).json(&AssignBody {
-            action: "claim",
-            assignee: None,
-        })
+        task_action(Operation::Unclaim, task).json(&AssignBody { action: "claim", assignee: None })
     }
 
-    fn complete_task<'a>(
-        &self,
-        task: &'a str,
-        outcome: Option<&str>,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        task_action(Operation::CompleteTask, task).json(&CompleteTaskBody {
-            action: "complete",
-            outcome,
-            variables,
-        })
+    fn complete_task<'a>(&self, task: &'a str, outcome: Option<&str>, variables: &[Variable]) -> Request<'a> {
+        task_action(Operation::CompleteTask, task).json(&CompleteTaskBody { action: "complete", outcome, variables })
     }
 
     fn historic_tasks<'a>(&self, instance: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::HistoricTasks,
-            History,
-            Method::GET,
-            &["history", "historic-task-instances"],
-        )
-        .query("processInstanceId", instance)
+        Request::new(Operation::HistoricTasks, History, Method::GET, &["history", "historic-task-instances"])
+            .query("processInstanceId", instance)
     }
 
     /// History knows the comments of running and of ended instances; runtime has no such path (500).
     fn comments<'a>(&self, instance: &'a str) -> Request<'a> {
         let [history, instances] = HISTORY;
-        Request::new(
-            Operation::Comments,
-            History,
-            Method::GET,
-            &[history, instances, instance, "comments"],
-        )
+        Request::new(Operation::Comments, History, Method::GET, &[history, instances, instance, "comments"])
     }
 
     fn comments_of_ended<'a>(&self, _instance: &'a str) -> Option<Request<'a>> {
@@ -207,18 +116,12 @@ impl Protocol for Flowable {
     fn add_comment<'a>(&self, target: CommentTarget<'a>, message: &str) -> Request<'a> {
         let [history, instances] = HISTORY;
         let request = match target {
-            CommentTarget::Task(task) => Request::new(
-                Operation::AddComment,
-                Runtime,
-                Method::POST,
-                &["runtime", "tasks", task, "comments"],
-            ),
-            CommentTarget::Instance(instance) => Request::new(
-                Operation::AddComment,
-                History,
-                Method::POST,
-                &[history, instances, instance, "comments"],
-            ),
+            CommentTarget::Task(task) => {
+                Request::new(Operation::AddComment, Runtime, Method::POST, &["runtime", "tasks", task, "comments"])
+            }
+            CommentTarget::Instance(instance) => {
+                Request::new(Operation::AddComment, History, Method::POST, &[history, instances, instance, "comments"])
+            }
         };
         request.json(&json!({ "message": message, "saveProcessInstanceId": true }))
     }
@@ -227,16 +130,8 @@ impl Protocol for Flowable {
         if !file_name.ends_with(".bpmn20.xml") && !file_name.ends_with(".bpmn") {
             return Err(LimitError::FileName);
         }
-        let mut request = Request::new(
-            Operation::Deploy,
-            Runtime,
-            Method::POST,
-            &["repository", "deployments"],
-        );
-        request.body = Body::File {
-            name: file_name.to_owned(),
-            content: bpmn_xml.as_bytes().to_vec().into(),
-        };
+        let mut request = Request::new(Operation::Deploy, Runtime, Method::POST, &["repository", "deployments"]);
+        request.body = Body::File { name: file_name.to_owned(), content: bpmn_xml.as_bytes().to_vec().into() };
         Ok(request)
     }
 
@@ -248,51 +143,30 @@ impl Protocol for Flowable {
     }
 
     fn deployed<'a>(&self, deployment: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Deploy,
-            Runtime,
-            Method::GET,
-            &["repository", "process-definitions"],
-        )
-        .query("deploymentId", deployment)
+        Request::new(Operation::Deploy, Runtime, Method::GET, &["repository", "process-definitions"])
+            .query("deploymentId", deployment)
     }
 
     fn definition<'a>(&self, key: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Definition,
-            Runtime,
-            Method::GET,
-            &["repository", "process-definitions"],
-        )
-        .query("key", key)
-        .query("latest", "true")
+        Request::new(Operation::Definition, Runtime, Method::GET, &["repository", "process-definitions"])
+            .query("key", key)
+            .query("latest", "true")
     }
 
     fn probe_runtime<'a>(&self) -> Request<'a> {
-        probe(
-            Request::new(Operation::Probe, Runtime, Method::GET, &INSTANCES),
-            "businessKey",
-        )
+        probe(Request::new(Operation::Probe, Runtime, Method::GET, &INSTANCES), "businessKey")
     }
 
     fn probe_history<'a>(&self) -> Request<'a> {
-        probe(
-            Request::new(Operation::Probe, History, Method::GET, &HISTORY),
-            "businessKey",
-        )
+        probe(Request::new(Operation::Probe, History, Method::GET, &HISTORY), "businessKey")
     }
 
     fn probe_jobs<'a>(&'a self) -> Request<'a> {
-        probe(
-            Request::new(Operation::Probe, Jobs, Method::GET, &["jobs"]),
-            "topic",
-        )
+        probe(Request::new(Operation::Probe, Jobs, Method::GET, &["jobs"]), "topic")
     }
 
     fn paged<'a>(&self, request: Request<'a>, first: usize, size: usize) -> Request<'a> {
-        request
-            .query("start", first.to_string())
-            .query("size", size.to_string())
+        request.query("start", first.to_string()).query("size", size.to_string())
     }
 
     fn page(&self, answer: Value, _collection: &str) -> Result<Page<Value>, String> {
@@ -313,10 +187,5 @@ fn probe<'a>(request: Request<'a>, unused: &'static str) -> Request<'a> {
 }
 
 fn task_action(operation: Operation, task: &str) -> Request<'_> {
-    Request::new(
-        operation,
-        Runtime,
-        Method::POST,
-        &["runtime", "tasks", task],
-    )
+    Request::new(operation, Runtime, Method::POST, &["runtime", "tasks", task])
 }

@@ -9,8 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::body::{
-    AcquireBody, AssignBody, BpmnErrorBody, CompleteJobBody, CompleteTaskBody, FailJobBody,
-    MessageBody, StartBody,
+    AcquireBody, AssignBody, BpmnErrorBody, CompleteJobBody, CompleteTaskBody, FailJobBody, MessageBody, StartBody,
 };
 use super::{Deployment, PROBE, Protocol};
 use crate::answers::Definition;
@@ -30,120 +29,60 @@ pub(crate) struct OpenText {
 
 impl Protocol for OpenText {
     fn start<'a>(&self, start: &Start<'a>) -> Request<'a> {
-        Request::new(
-            Operation::Start,
-            Runtime,
-            Method::POST,
-            &["process-instances"],
-        )
-        .json(&StartBody::new(start))
+        Request::new(Operation::Start, Runtime, Method::POST, &["process-instances"]).json(&StartBody::new(start))
     }
 
     fn running<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a> {
-        let request = Request::new(
-            Operation::Running,
-            Runtime,
-            Method::GET,
-            &["process-instances"],
-        );
+        let request = Request::new(Operation::Running, Runtime, Method::GET, &["process-instances"]);
         roots(request, definition, business_key)
     }
 
     fn historic<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a> {
-        let request = Request::new(
-            Operation::Historic,
-            History,
-            Method::GET,
-            &["historic-process-instances"],
-        );
+        let request = Request::new(Operation::Historic, History, Method::GET, &["historic-process-instances"]);
         roots(request, definition, business_key)
     }
 
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::InstanceHistory,
-            History,
-            Method::GET,
-            &["historic-process-instances", instance],
-        )
-        .query("includeProcessVariables", "true")
+        Request::new(Operation::InstanceHistory, History, Method::GET, &["historic-process-instances", instance])
+            .query("includeProcessVariables", "true")
     }
 
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Waiting,
-            Runtime,
-            Method::GET,
-            &["process-instances", "executions"],
-        )
-        .query("processInstanceId", instance)
-        .query("messageEventSubscriptionName", message)
+        Request::new(Operation::Waiting, Runtime, Method::GET, &["process-instances", "executions"])
+            .query("processInstanceId", instance)
+            .query("messageEventSubscriptionName", message)
     }
 
-    fn deliver<'a>(
-        &self,
-        execution: &'a str,
-        message: &str,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        Request::new(
-            Operation::Deliver,
-            Runtime,
-            Method::PUT,
-            &["process-instances", "executions", execution],
-        )
-        .json(&MessageBody::new(message, variables))
+    fn deliver<'a>(&self, execution: &'a str, message: &str, variables: &[Variable]) -> Request<'a> {
+        Request::new(Operation::Deliver, Runtime, Method::PUT, &["process-instances", "executions", execution])
+            .json(&MessageBody::new(message, variables))
     }
 
     /// Whether the service keeps the reason is not documented; its history has a field for it.
     fn terminate<'a>(&self, instance: &'a str, reason: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Terminate,
-            Runtime,
-            Method::DELETE,
-            &["process-instances", instance],
-        )
-        .query("deleteReason", reason)
+        Request::new(Operation::Terminate, Runtime, Method::DELETE, &["process-instances", instance])
+            .query("deleteReason", reason)
     }
 
     fn acquire<'a>(&'a self, acquire: &Acquire<'a>) -> Request<'a> {
-        Request::templated(Operation::Acquire, Jobs, &self.job_paths.acquire, "")
-            .json(&AcquireBody::new(acquire))
+        Request::templated(Operation::Acquire, Jobs, &self.job_paths.acquire, "").json(&AcquireBody::new(acquire))
     }
 
-    fn complete_job<'a>(
-        &'a self,
-        job: &'a str,
-        worker: &str,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        Request::templated(Operation::CompleteJob, Jobs, &self.job_paths.complete, job).json(
-            &CompleteJobBody {
-                worker_id: worker,
-                variables,
-            },
-        )
+    fn complete_job<'a>(&'a self, job: &'a str, worker: &str, variables: &[Variable]) -> Request<'a> {
+        Request::templated(Operation::CompleteJob, Jobs, &self.job_paths.complete, job)
+            .json(&CompleteJobBody { worker_id: worker, variables })
     }
 
     fn fail_job<'a>(&'a self, job: &'a str, worker: &str, failure: &JobFailure<'_>) -> Request<'a> {
-        Request::templated(Operation::FailJob, Jobs, &self.job_paths.fail, job)
-            .json(&FailJobBody::new(worker, failure))
+        Request::templated(Operation::FailJob, Jobs, &self.job_paths.fail, job).json(&FailJobBody::new(worker, failure))
     }
 
-    fn bpmn_error<'a>(
-        &'a self,
-        job: &'a str,
-        worker: &str,
-        code: &str,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        Request::templated(Operation::BpmnError, Jobs, &self.job_paths.bpmn_error, job).json(
-            &BpmnErrorBody {
-                worker_id: worker,
-                error_code: code,
-                variables,
-            },
-        )
+    fn bpmn_error<'a>(&'a self, job: &'a str, worker: &str, code: &str, variables: &[Variable]) -> Request<'a> {
+        Request::templated(Operation::BpmnError, Jobs, &self.job_paths.bpmn_error, job).json(&BpmnErrorBody {
+            worker_id: worker,
+            error_code: code,
+            variables,
+        })
     }
 
     fn tasks<'a>(&self, filter: TaskFilter<'a>) -> Request<'a> {
@@ -152,61 +91,31 @@ impl Protocol for OpenText {
     }
 
     fn claim<'a>(&self, task: &'a str, assignee: &str) -> Request<'a> {
-        task_action(Operation::Claim, task).json(&AssignBody {
-            action: "claim",
-            assignee: Some(assignee),
-        })
+        task_action(Operation::Claim, task).json(&AssignBody { action: "claim", assignee: Some(assignee) })
     }
 
     fn unclaim<'a>(&self, task: &'a str, assignee: &str) -> Request<'a> {
-        task_action(Operation::Unclaim, task).json(&AssignBody {
-            action: "unclaim",
-            assignee: Some(assignee),
-        })
+        task_action(Operation::Unclaim, task).json(&AssignBody { action: "unclaim", assignee: Some(assignee) })
     }
 
-    fn complete_task<'a>(
-        &self,
-        task: &'a str,
-        outcome: Option<&str>,
-        variables: &[Variable],
-    ) -> Request<'a> {
-        task_action(Operation::CompleteTask, task).json(&CompleteTaskBody {
-            action: "complete",
-            outcome,
-            variables,
-        })
+    fn complete_task<'a>(&self, task: &'a str, outcome: Option<&str>, variables: &[Variable]) -> Request<'a> {
+        task_action(Operation::CompleteTask, task).json(&CompleteTaskBody { action: "complete", outcome, variables })
     }
 
     fn historic_tasks<'a>(&self, instance: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::HistoricTasks,
-            History,
-            Method::GET,
-            &["historic-task-instances"],
-        )
-        .query("processInstanceId", instance)
-        .query("includeTaskComments", "true")
+        Request::new(Operation::HistoricTasks, History, Method::GET, &["historic-task-instances"])
+            .query("processInstanceId", instance)
+            .query("includeTaskComments", "true")
     }
 
     fn comments<'a>(&self, instance: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Comments,
-            Runtime,
-            Method::GET,
-            &["process-instances", instance, "comments"],
-        )
+        Request::new(Operation::Comments, Runtime, Method::GET, &["process-instances", instance, "comments"])
     }
 
     fn comments_of_ended<'a>(&self, instance: &'a str) -> Option<Request<'a>> {
-        let request = Request::new(
-            Operation::Comments,
-            History,
-            Method::GET,
-            &["historic-process-instances"],
-        )
-        .query("processInstanceId", instance)
-        .query("includeProcessComments", "true");
+        let request = Request::new(Operation::Comments, History, Method::GET, &["historic-process-instances"])
+            .query("processInstanceId", instance)
+            .query("includeProcessComments", "true");
         Some(request)
     }
 
@@ -223,71 +132,33 @@ impl Protocol for OpenText {
     /// The content must be "encoded", which the documentation does not explain: base64 here. The file name is
     /// not sent, the service tells models by the key inside.
     fn deploy<'a>(&self, _file_name: &str, bpmn_xml: &str) -> Result<Request<'a>, LimitError> {
-        Ok(Request::new(
-            Operation::Deploy,
-            Runtime,
-            Method::POST,
-            &["runtime", "models"],
-        )
-        .json(&json!({ "modelType": "xml", "modelContent": BASE64.encode(bpmn_xml) })))
+        Ok(Request::new(Operation::Deploy, Runtime, Method::POST, &["runtime", "models"])
+            .json(&json!({ "modelType": "xml", "modelContent": BASE64.encode(bpmn_xml) })))
     }
 
     /// One model, or a list of them.
     fn deployment(&self, answer: Value) -> Result<Deployment, String> {
-        let rows = if answer.get("id").is_some() {
-            vec![answer]
-        } else {
-            self.page(answer, "models")?.rows
-        };
-        let definitions: Result<Vec<Definition>, _> =
-            rows.into_iter().map(serde_json::from_value).collect();
-        definitions
-            .map(Deployment::Definitions)
-            .map_err(|error| error.to_string())
+        let rows = if answer.get("id").is_some() { vec![answer] } else { self.page(answer, "models")?.rows };
+        let definitions: Result<Vec<Definition>, _> = rows.into_iter().map(serde_json::from_value).collect();
+        definitions.map(Deployment::Definitions).map_err(|error| error.to_string())
     }
 
     fn deployed<'a>(&self, deployment: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Deploy,
-            Runtime,
-            Method::GET,
-            &["runtime", "models", deployment],
-        )
+        Request::new(Operation::Deploy, Runtime, Method::GET, &["runtime", "models", deployment])
     }
 
     fn definition<'a>(&self, key: &'a str) -> Request<'a> {
-        Request::new(
-            Operation::Definition,
-            Runtime,
-            Method::GET,
-            &["runtime", "models"],
-        )
-        .query("latestVersion", "true")
-        .query("key", key)
+        Request::new(Operation::Definition, Runtime, Method::GET, &["runtime", "models"])
+            .query("latestVersion", "true")
+            .query("key", key)
     }
 
     fn probe_runtime<'a>(&self) -> Request<'a> {
-        probe(
-            Request::new(
-                Operation::Probe,
-                Runtime,
-                Method::GET,
-                &["process-instances"],
-            ),
-            "businessKey",
-        )
+        probe(Request::new(Operation::Probe, Runtime, Method::GET, &["process-instances"]), "businessKey")
     }
 
     fn probe_history<'a>(&self) -> Request<'a> {
-        probe(
-            Request::new(
-                Operation::Probe,
-                History,
-                Method::GET,
-                &["historic-process-instances"],
-            ),
-            "businessKey",
-        )
+        probe(Request::new(Operation::Probe, History, Method::GET, &["historic-process-instances"]), "businessKey")
     }
 
     fn probe_jobs<'a>(&'a self) -> Request<'a> {
@@ -297,9 +168,7 @@ impl Protocol for OpenText {
     }
 
     fn paged<'a>(&self, request: Request<'a>, first: usize, size: usize) -> Request<'a> {
-        request
-            .query("offset", first.to_string())
-            .query("count", size.to_string())
+        request.query("offset", first.to_string()).query("count", size.to_string())
     }
 
     fn page(&self, answer: Value, collection: &str) -> Result<Page<Value>, String> {

@@ -12,22 +12,10 @@ pub(crate) const OPENTEXT: &str = "opentext";
 
 /// A server that answers everything alike, and a client of the dialect.
 pub(crate) async fn answering(dialect: &str, status: u16, answer: Value) -> (Server, Engine) {
-    let server = Server::start(move |_, _| {
-        reply(
-            status,
-            if answer.is_null() {
-                String::new()
-            } else {
-                answer.to_string()
-            },
-        )
-    })
-    .await;
-    let engine = if dialect == FLOWABLE {
-        server.flowable()
-    } else {
-        server.opentext()
-    };
+    let server =
+        Server::start(move |_, _| reply(status, if answer.is_null() { String::new() } else { answer.to_string() }))
+            .await;
+    let engine = if dialect == FLOWABLE { server.flowable() } else { server.opentext() };
     (server, engine)
 }
 
@@ -48,8 +36,5 @@ pub(crate) fn query(seen: &Seen, leave_out: &[&str]) -> BTreeMap<String, String>
 }
 
 pub(crate) fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

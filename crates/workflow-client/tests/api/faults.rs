@@ -9,12 +9,7 @@ use workflow_client::{Auth, CallError, Endpoint, Engine, Fault, Settings, Start,
 
 use crate::server::{Raw, Reply, Server, raw_server, reply};
 
-const START: Start<'static> = Start {
-    definition: "triage",
-    business_key: "ticket/7",
-    name: None,
-    variables: &[],
-};
+const START: Start<'static> = Start { definition: "triage", business_key: "ticket/7", name: None, variables: &[] };
 
 const STARTED: &str = "HTTP/1.1 201 \r\nContent-Length: 11\r\n\r\n{\"id\":\"i1\"}";
 
@@ -34,14 +29,7 @@ async fn a_start_is_one_request_and_its_echoed_variables_are_skipped() {
     let engine = server.flowable();
     let instance = engine.start(&START).await.unwrap();
     assert_eq!((instance.id.as_str(), instance.variables), ("i1", None));
-    assert_eq!(
-        (
-            engine.calls().of("start"),
-            engine.calls().total(),
-            server.seen().len()
-        ),
-        (1, 1, 1)
-    );
+    assert_eq!((engine.calls().of("start"), engine.calls().total(), server.seen().len()), (1, 1, 1));
 }
 
 #[tokio::test]
@@ -49,14 +37,8 @@ async fn a_refused_connection_has_sent_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = start(&Engine::new(Settings::flowable(&url, Auth::None)).unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.fault, error.is_ambiguous()),
-        (Fault::Unsent, false),
-        "{error}"
-    );
+    let error = start(&Engine::new(Settings::flowable(&url, Auth::None)).unwrap()).await.unwrap_err();
+    assert_eq!((error.fault, error.is_ambiguous()), (Fault::Unsent, false), "{error}");
     assert!(error.message.contains("refused"), "{error}");
 }
 
@@ -64,14 +46,8 @@ async fn a_refused_connection_has_sent_nothing() {
 async fn a_failed_tls_handshake_has_sent_nothing() {
     let server = Server::start(|_, _| reply(201, json!({"id": "i1"}))).await;
     let url = server.url.replace("http:", "https:");
-    let error = start(&Engine::new(Settings::flowable(&url, Auth::None)).unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.fault, server.seen().len()),
-        (Fault::Unsent, 0),
-        "{error}"
-    );
+    let error = start(&Engine::new(Settings::flowable(&url, Auth::None)).unwrap()).await.unwrap_err();
+    assert_eq!((error.fault, server.seen().len()), (Fault::Unsent, 0), "{error}");
 }
 
 #[tokio::test]
@@ -80,30 +56,16 @@ async fn a_connection_lost_after_the_effect_is_ambiguous_and_never_repeated() {
     let engine = Engine::new(Settings::flowable(&url, Auth::None)).unwrap();
     start(&engine).await.unwrap();
     let error = start(&engine).await.unwrap_err(); // on the kept-alive connection, where a pool may retry
-    assert_eq!(
-        (error.fault, error.is_ambiguous()),
-        (Fault::Broken, true),
-        "{error}"
-    );
-    assert_eq!(
-        *effects.lock().unwrap(),
-        2,
-        "each start reached the engine once"
-    );
+    assert_eq!((error.fault, error.is_ambiguous()), (Fault::Broken, true), "{error}");
+    assert_eq!(*effects.lock().unwrap(), 2, "each start reached the engine once");
 }
 
 #[tokio::test]
 async fn an_answer_cut_short_is_a_lost_connection() {
     let cut = "HTTP/1.1 201 \r\nContent-Length: 50\r\n\r\n{\"id\":\"i1\"}";
     let (url, _effects) = raw_server(vec![Raw::AnswerAndClose(cut)]).await;
-    let error = start(&Engine::new(Settings::flowable(&url, Auth::None)).unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.fault, error.status, error.is_ambiguous()),
-        (Fault::Broken, Some(201), true),
-        "{error}"
-    );
+    let error = start(&Engine::new(Settings::flowable(&url, Auth::None)).unwrap()).await.unwrap_err();
+    assert_eq!((error.fault, error.status, error.is_ambiguous()), (Fault::Broken, Some(201), true), "{error}");
 }
 
 #[tokio::test]
@@ -112,11 +74,7 @@ async fn no_answer_in_time_is_ambiguous() {
     let mut settings = Settings::flowable(&server.url, Auth::None);
     settings.request_timeout = Duration::from_millis(200);
     let error = start(&Engine::new(settings).unwrap()).await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.is_ambiguous()),
-        (Fault::TimedOut, true),
-        "{error}"
-    );
+    assert_eq!((error.fault, error.is_ambiguous()), (Fault::TimedOut, true), "{error}");
 }
 
 #[tokio::test]
@@ -142,14 +100,8 @@ async fn every_status_gets_its_fault_and_the_engines_words() {
     for (status, body, fault) in table {
         let error = fault_of(reply(status, body)).await;
         assert_eq!((error.fault, error.status), (fault, Some(status)));
-        assert!(
-            error.message == "Bad request: no such key 'nope'"
-                || error.message == "Spike arrest violation"
-        );
-        assert_eq!(
-            (error.operation, error.endpoint),
-            ("start", Endpoint::Runtime)
-        );
+        assert!(error.message == "Bad request: no such key 'nope'" || error.message == "Spike arrest violation");
+        assert_eq!((error.operation, error.endpoint), ("start", Endpoint::Runtime));
     }
 }
 
@@ -173,10 +125,7 @@ async fn a_listed_status_counts_as_not_sent() {
     let mut settings = Settings::flowable(&server.url, Auth::None);
     settings.unsent_statuses = vec![503];
     let error = start(&Engine::new(settings).unwrap()).await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.status, error.is_ambiguous()),
-        (Fault::Unsent, Some(503), false)
-    );
+    assert_eq!((error.fault, error.status, error.is_ambiguous()), (Fault::Unsent, Some(503), false));
 }
 
 #[tokio::test]
@@ -191,11 +140,7 @@ async fn a_redirect_is_not_followed() {
 async fn a_good_status_with_a_strange_body_is_ambiguous() {
     for body in ["<html>", "{}", r#"{"id":""}"#, ""] {
         let error = fault_of(reply(201, body)).await;
-        assert_eq!(
-            (error.fault, error.is_ambiguous()),
-            (Fault::BadAnswer, true),
-            "{body}"
-        );
+        assert_eq!((error.fault, error.is_ambiguous()), (Fault::BadAnswer, true), "{body}");
     }
 }
 
@@ -206,36 +151,16 @@ async fn what_breaks_a_limit_is_never_sent() {
     let long = "k".repeat(256);
     let not_finite = [Variable::new("v", f64::INFINITY)];
     let starts = [
-        Start {
-            business_key: &long,
-            ..START
-        },
-        Start {
-            definition: "",
-            ..START
-        },
-        Start {
-            variables: &not_finite,
-            ..START
-        },
+        Start { business_key: &long, ..START },
+        Start { definition: "", ..START },
+        Start { variables: &not_finite, ..START },
     ];
     for start in &starts {
         let error = engine.start(start).await.unwrap_err();
-        assert_eq!(
-            (error.fault, error.is_ambiguous()),
-            (Fault::Limit, false),
-            "{error}"
-        );
+        assert_eq!((error.fault, error.is_ambiguous()), (Fault::Limit, false), "{error}");
     }
-    assert_eq!(
-        engine.terminate("", "r").await.unwrap_err().fault,
-        Fault::Limit,
-        "would delete the collection"
-    );
-    assert_eq!(
-        engine.terminate("..", "r").await.unwrap_err().fault,
-        Fault::Limit
-    );
+    assert_eq!(engine.terminate("", "r").await.unwrap_err().fault, Fault::Limit, "would delete the collection");
+    assert_eq!(engine.terminate("..", "r").await.unwrap_err().fault, Fault::Limit);
     assert_eq!((server.seen().len(), engine.calls().total()), (0, 0));
 }
 
@@ -244,14 +169,8 @@ async fn nothing_is_sent_after_the_deadline() {
     let server = Server::start(|_, _| reply(201, json!({"id": "i1"}))).await;
     let engine = server.flowable();
     let error = start(&engine.before(Instant::now())).await.unwrap_err();
-    assert_eq!(
-        (error.fault, server.seen().len()),
-        (Fault::Unsent, 0),
-        "{error}"
-    );
-    start(&engine.before(Instant::now() + Duration::from_secs(60)))
-        .await
-        .unwrap();
+    assert_eq!((error.fault, server.seen().len()), (Fault::Unsent, 0), "{error}");
+    start(&engine.before(Instant::now() + Duration::from_secs(60))).await.unwrap();
 }
 
 #[tokio::test]
@@ -271,24 +190,14 @@ async fn calls_beyond_the_connections_wait_only_so_long() {
 #[tokio::test]
 async fn basic_credentials_are_sent_and_never_shown() {
     let server = Server::start(|_, _| reply(401, "")).await;
-    let auth = Auth::Basic {
-        username: "rest".into(),
-        password: "geheim".to_owned().into(),
-    };
+    let auth = Auth::Basic { username: "rest".into(), password: "geheim".to_owned().into() };
     let engine = Engine::new(Settings::flowable(&server.url, auth)).unwrap();
     let error = engine.running("triage", "a private key").await.unwrap_err();
     assert_eq!(error.fault, Fault::Unauthorized);
     let seen = server.last();
     assert_eq!(seen.headers["authorization"], "Basic cmVzdDpnZWhlaW0=");
-    assert_eq!(
-        server.seen().len(),
-        1,
-        "a password does not get better by repeating"
-    );
+    assert_eq!(server.seen().len(), 1, "a password does not get better by repeating");
     for text in [format!("{error}"), format!("{error:?}")] {
-        assert!(
-            !text.contains("geheim") && !text.contains("private") && !text.contains("cmVzd"),
-            "{text}"
-        );
+        assert!(!text.contains("geheim") && !text.contains("private") && !text.contains("cmVzd"), "{text}");
     }
 }

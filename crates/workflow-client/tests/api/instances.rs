@@ -8,10 +8,9 @@ use crate::server::Seen;
 
 #[tokio::test]
 async fn a_start_sends_key_business_key_and_typed_variables() {
-    for (dialect, line) in [
-        (FLOWABLE, "POST /process-api/runtime/process-instances"),
-        (OPENTEXT, "POST /workflow/v1/process-instances"),
-    ] {
+    for (dialect, line) in
+        [(FLOWABLE, "POST /process-api/runtime/process-instances"), (OPENTEXT, "POST /workflow/v1/process-instances")]
+    {
         let answer = json!({"id": "i1", "businessKey": "ticket/7", "startTime": "2026-01-02T03:04:05.678+0000"});
         let (server, engine) = answering(dialect, 201, answer).await;
         let variables = [
@@ -19,17 +18,9 @@ async fn a_start_sends_key_business_key_and_typed_variables() {
             Variable::from_json("amount", json!(3_000_000_000_u64)).unwrap(),
             Variable::from_json("xc", json!({"topic": "t"})).unwrap(),
         ];
-        let start = Start {
-            definition: "triage",
-            business_key: "ticket/7",
-            name: Some("T7"),
-            variables: &variables,
-        };
+        let start = Start { definition: "triage", business_key: "ticket/7", name: Some("T7"), variables: &variables };
         let instance = engine.start(&start).await.unwrap();
-        assert_eq!(
-            instance.start_time.unwrap().to_string(),
-            "2026-01-02T03:04:05.678Z"
-        );
+        assert_eq!(instance.start_time.unwrap().to_string(), "2026-01-02T03:04:05.678Z");
         let seen = server.last();
         assert_eq!(seen.line(), line);
         assert_eq!(seen.headers["content-type"], "application/json");
@@ -66,16 +57,9 @@ async fn instances_are_asked_for_by_definition_and_business_key() {
             ["offset", "count"],
         ),
     ] {
-        let (server, engine) =
-            answering(dialect, 200, list(dialect, "process-instances", json!([]))).await;
-        assert_eq!(
-            engine.running("triage", "ticket/7 & more").await.unwrap(),
-            []
-        );
-        assert_eq!(
-            engine.historic("triage", "ticket/7 & more").await.unwrap(),
-            []
-        );
+        let (server, engine) = answering(dialect, 200, list(dialect, "process-instances", json!([]))).await;
+        assert_eq!(engine.running("triage", "ticket/7 & more").await.unwrap(), []);
+        assert_eq!(engine.historic("triage", "ticket/7 & more").await.unwrap(), []);
         let seen = server.seen();
         assert_eq!([seen[0].line(), seen[1].line()], [runtime, history]);
         for seen in &seen {
@@ -92,35 +76,20 @@ async fn an_instance_from_history_comes_with_variables_and_its_end() {
         "endActivityId": "done", "deleteReason": null, "durationInMillis": 5,
         "variables": [{"name": "decision", "type": "string", "value": "yes", "scope": "local", "encryption": false}]});
     for (dialect, answer, line) in [
-        (
-            FLOWABLE,
-            list(FLOWABLE, "", json!([row])),
-            "GET /process-api/history/historic-process-instances",
-        ),
-        (
-            OPENTEXT,
-            row.clone(),
-            "GET /workflow-history/v1/historic-process-instances/i1",
-        ),
+        (FLOWABLE, list(FLOWABLE, "", json!([row])), "GET /process-api/history/historic-process-instances"),
+        (OPENTEXT, row.clone(), "GET /workflow-history/v1/historic-process-instances/i1"),
     ] {
         let (server, engine) = answering(dialect, 200, answer).await;
         let instance = engine.instance_history("i1").await.unwrap().unwrap();
         assert!(instance.is_ended() && instance.is_root());
-        assert_eq!(
-            instance.end_time().unwrap().to_string(),
-            "2020-04-02T11:50:18.722Z"
-        );
+        assert_eq!(instance.end_time().unwrap().to_string(), "2020-04-02T11:50:18.722Z");
         assert_eq!(instance.definition_key(), Some("triage"));
         assert_eq!(instance.variable("decision").unwrap().as_str(), Some("yes"));
         assert_eq!(server.last().line(), line);
         assert_eq!(server.last().query["includeProcessVariables"], "true");
     }
     let (server, engine) = answering(FLOWABLE, 200, list(FLOWABLE, "", json!([row]))).await;
-    assert_eq!(
-        engine.instance_history("i2").await.unwrap(),
-        None,
-        "a row of another instance is no answer"
-    );
+    assert_eq!(engine.instance_history("i2").await.unwrap(), None, "a row of another instance is no answer");
     assert_eq!(server.last().query["processInstanceId"], "i2");
     let (_server, engine) = answering(OPENTEXT, 404, json!({"message": "Not found"})).await;
     assert_eq!(engine.instance_history("i1").await.unwrap(), None);
@@ -128,43 +97,27 @@ async fn an_instance_from_history_comes_with_variables_and_its_end() {
 
 #[tokio::test]
 async fn an_end_with_an_unreadable_date_is_still_an_end() {
-    let (_server, engine) = answering(
-        OPENTEXT,
-        200,
-        json!({"id": "i1", "endTime": "last Tuesday"}),
-    )
-    .await;
+    let (_server, engine) = answering(OPENTEXT, 200, json!({"id": "i1", "endTime": "last Tuesday"})).await;
     let instance = engine.instance_history("i1").await.unwrap().unwrap();
     assert_eq!((instance.is_ended(), instance.end_time()), (true, None));
 }
 
 #[tokio::test]
 async fn a_message_goes_to_the_waiting_execution_and_never_as_a_trigger() {
-    let found = json!([{"id": "e1", "parentId": "i1", "processInstanceId": "i1"}, {"id": "e2", "processInstanceId": "i2"}]);
-    for (dialect, executions) in [
-        (FLOWABLE, "/process-api/runtime/executions"),
-        (OPENTEXT, "/workflow/v1/process-instances/executions"),
-    ] {
-        let (server, engine) =
-            answering(dialect, 200, list(dialect, "executions", found.clone())).await;
+    let found =
+        json!([{"id": "e1", "parentId": "i1", "processInstanceId": "i1"}, {"id": "e2", "processInstanceId": "i2"}]);
+    for (dialect, executions) in
+        [(FLOWABLE, "/process-api/runtime/executions"), (OPENTEXT, "/workflow/v1/process-instances/executions")]
+    {
+        let (server, engine) = answering(dialect, 200, list(dialect, "executions", found.clone())).await;
         let waiting = engine.waiting("i1", "ticketUpdated").await.unwrap();
-        assert_eq!(
-            waiting,
-            [ExecutionId("e1".to_owned())],
-            "the execution of another instance is dropped"
-        );
+        assert_eq!(waiting, [ExecutionId("e1".to_owned())], "the execution of another instance is dropped");
         assert_eq!(server.last().line(), format!("GET {executions}"));
-        assert_eq!(
-            server.last().query["messageEventSubscriptionName"],
-            "ticketUpdated"
-        );
+        assert_eq!(server.last().query["messageEventSubscriptionName"], "ticketUpdated");
         assert_eq!(server.last().query["processInstanceId"], "i1");
 
         let (server, engine) = answering(dialect, 204, Value::Null).await;
-        engine
-            .deliver(&waiting[0], "ticketUpdated", &[Variable::new("n", 1)])
-            .await
-            .unwrap();
+        engine.deliver(&waiting[0], "ticketUpdated", &[Variable::new("n", 1)]).await.unwrap();
         assert_eq!(server.last().line(), format!("PUT {executions}/e1"));
         assert_eq!(
             server.last().json(),
@@ -182,18 +135,9 @@ async fn a_terminated_instance_is_named_with_its_reason() {
     ] {
         let (server, engine) = answering(dialect, 204, Value::Null).await;
         engine.terminate("i1", "xc:e1").await.unwrap();
-        assert_eq!(
-            (
-                server.last().line().as_str(),
-                server.last().query["deleteReason"].as_str()
-            ),
-            (line, "xc:e1")
-        );
+        assert_eq!((server.last().line().as_str(), server.last().query["deleteReason"].as_str()), (line, "xc:e1"));
         let (_server, engine) = answering(dialect, 404, json!({"message": "Not found"})).await;
-        assert_eq!(
-            engine.terminate("i1", "xc:e1").await.unwrap_err().fault,
-            Fault::NotFound
-        );
+        assert_eq!(engine.terminate("i1", "xc:e1").await.unwrap_err().fault, Fault::NotFound);
     }
 }
 
@@ -224,15 +168,8 @@ async fn a_probe_reads_one_row_that_nobody_has() {
         engine.probe_endpoint(Endpoint::History).await.unwrap();
         engine.probe_endpoint(Endpoint::Jobs).await.unwrap();
         let seen = server.seen();
-        assert_eq!(
-            seen.iter().map(Seen::line).collect::<Vec<_>>(),
-            lines.map(|path| format!("GET {path}"))
-        );
-        assert!(
-            seen.iter().all(|seen| seen.query[size] == "1"
-                && seen.query.len() == 2
-                && seen.text.is_empty())
-        );
+        assert_eq!(seen.iter().map(Seen::line).collect::<Vec<_>>(), lines.map(|path| format!("GET {path}")));
+        assert!(seen.iter().all(|seen| seen.query[size] == "1" && seen.query.len() == 2 && seen.text.is_empty()));
         let (_server, engine) = answering(dialect, 200, json!({"message": "please log in"})).await;
         assert_eq!(engine.probe().await.unwrap_err().fault, Fault::BadAnswer);
     }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use workflow_client::{
-    Acquire, Auth, CommentTarget, Engine, Fault, JobFailure, JobPaths, Settings, TaskFilter,
-    Variable,
+    Acquire, Auth, CommentTarget, Engine, Fault, JobFailure, JobPaths, Settings, TaskFilter, Variable,
 };
 
 use crate::dialects::{FLOWABLE, OPENTEXT, answering, list, pairs, query};
@@ -17,12 +16,7 @@ async fn jobs_are_locked_and_settled() {
         "lockOwner": "w", "lockExpirationTime": "2020-05-04T16:35:10.474Z", "url": "http://x",
         "variables": [{"name": "v", "type": "integer", "value": 5}]});
     for (dialect, answer, acquire, settle) in [
-        (
-            FLOWABLE,
-            json!([job]),
-            "/external-job-api/acquire/jobs",
-            "/external-job-api/acquire/jobs/j1",
-        ),
+        (FLOWABLE, json!([job]), "/external-job-api/acquire/jobs", "/external-job-api/acquire/jobs/j1"),
         (
             OPENTEXT,
             list(OPENTEXT, "external-jobs", json!([job])),
@@ -32,22 +26,9 @@ async fn jobs_are_locked_and_settled() {
     ] {
         let (server, engine) = answering(dialect, 200, answer).await;
         let lock = Duration::from_millis(90_500);
-        let jobs = engine
-            .acquire(&Acquire {
-                topic: "outcome",
-                worker: "w",
-                lock,
-                max: 9,
-            })
-            .await
-            .unwrap();
-        assert_eq!(
-            (jobs[0].id.as_str(), jobs[0].correlation_id.as_deref()),
-            ("j1", Some("c1"))
-        );
-        assert!(
-            jobs[0].variables == [Variable::new("v", 5)] && jobs[0].lock_expiration_time.is_some()
-        );
+        let jobs = engine.acquire(&Acquire { topic: "outcome", worker: "w", lock, max: 9 }).await.unwrap();
+        assert_eq!((jobs[0].id.as_str(), jobs[0].correlation_id.as_deref()), ("j1", Some("c1")));
+        assert!(jobs[0].variables == [Variable::new("v", 5)] && jobs[0].lock_expiration_time.is_some());
         assert_eq!(server.last().line(), format!("POST {acquire}"));
         assert_eq!(
             server.last().json(),
@@ -55,22 +36,11 @@ async fn jobs_are_locked_and_settled() {
         );
 
         let (server, engine) = answering(dialect, 204, Value::Null).await;
-        engine
-            .complete_job("j1", "w", &[Variable::new("ok", true)])
-            .await
-            .unwrap();
+        engine.complete_job("j1", "w", &[Variable::new("ok", true)]).await.unwrap();
         let retry_timeout = Some(Duration::from_secs(5));
-        let failure = JobFailure {
-            message: "m",
-            details: Some("d"),
-            retries: Some(2),
-            retry_timeout,
-        };
+        let failure = JobFailure { message: "m", details: Some("d"), retries: Some(2), retry_timeout };
         engine.fail_job("j1", "w", &failure).await.unwrap();
-        engine
-            .bpmn_error("j1", "w", "alreadyOwned", &[])
-            .await
-            .unwrap();
+        engine.bpmn_error("j1", "w", "alreadyOwned", &[]).await.unwrap();
         let seen = server.seen();
         assert_eq!(seen[0].line(), format!("POST {settle}/complete"));
         assert_eq!(
@@ -83,10 +53,7 @@ async fn jobs_are_locked_and_settled() {
             json!({"workerId": "w", "errorMessage": "m", "errorDetails": "d", "retries": 2, "retryTimeout": "PT5S"})
         );
         assert_eq!(seen[2].line(), format!("POST {settle}/bpmnError"));
-        assert_eq!(
-            seen[2].json(),
-            json!({"workerId": "w", "errorCode": "alreadyOwned", "variables": []})
-        );
+        assert_eq!(seen[2].json(), json!({"workerId": "w", "errorCode": "alreadyOwned", "variables": []}));
     }
 }
 
@@ -94,72 +61,38 @@ async fn jobs_are_locked_and_settled() {
 async fn job_paths_of_opentext_are_configuration() {
     let server = Server::start(|_, _| reply(204, "")).await;
     let mut settings = Settings::opentext(&server.url, Auth::None);
-    settings.job_paths = JobPaths {
-        complete: "v9/{id}/done".into(),
-        ..JobPaths::default()
-    };
-    Engine::new(settings)
-        .unwrap()
-        .complete_job("a/b", "w", &[])
-        .await
-        .unwrap();
+    settings.job_paths = JobPaths { complete: "v9/{id}/done".into(), ..JobPaths::default() };
+    Engine::new(settings).unwrap().complete_job("a/b", "w", &[]).await.unwrap();
     assert_eq!(server.last().line(), "POST /workflow-job/v1/v9/a%2Fb/done");
 }
 
 #[tokio::test]
 async fn tasks_are_listed_claimed_given_back_and_completed() {
-    let row = json!({"id": "t1", "assignee": null, "processInstanceId": "i1", "dueDate": "2020-01-01T00:00:00.000+0000"});
+    let row =
+        json!({"id": "t1", "assignee": null, "processInstanceId": "i1", "dueDate": "2020-01-01T00:00:00.000+0000"});
     for (dialect, tasks, unclaimed) in [
-        (
-            FLOWABLE,
-            "/process-api/runtime/tasks",
-            json!({"action": "claim", "assignee": null}),
-        ),
-        (
-            OPENTEXT,
-            "/workflow/v1/tasks",
-            json!({"action": "unclaim", "assignee": "ann"}),
-        ),
+        (FLOWABLE, "/process-api/runtime/tasks", json!({"action": "claim", "assignee": null})),
+        (OPENTEXT, "/workflow/v1/tasks", json!({"action": "unclaim", "assignee": "ann"})),
     ] {
         let (server, engine) = answering(dialect, 200, list(dialect, "tasks", json!([row]))).await;
         for (filter, name, value) in [
             (TaskFilter::Instance("i1"), "processInstanceId", "i1"),
-            (
-                TaskFilter::CandidateGroup("agents"),
-                "candidateGroup",
-                "agents",
-            ),
-            (
-                TaskFilter::BusinessKey("ticket/7"),
-                "processInstanceBusinessKey",
-                "ticket/7",
-            ),
+            (TaskFilter::CandidateGroup("agents"), "candidateGroup", "agents"),
+            (TaskFilter::BusinessKey("ticket/7"), "processInstanceBusinessKey", "ticket/7"),
         ] {
             assert_eq!(engine.tasks(filter).await.unwrap()[0].id, "t1");
             assert_eq!(server.last().line(), format!("GET {tasks}"));
-            assert_eq!(
-                query(&server.last(), &["start", "size", "offset", "count"]),
-                pairs(&[(name, value)])
-            );
+            assert_eq!(query(&server.last(), &["start", "size", "offset", "count"]), pairs(&[(name, value)]));
         }
         assert_eq!(engine.tasks(TaskFilter::Instance("i9")).await.unwrap(), []);
 
         let (server, engine) = answering(dialect, 200, Value::Null).await;
         engine.claim("t1", "ann").await.unwrap();
         engine.unclaim("t1", "ann").await.unwrap();
-        engine
-            .complete_task("t1", Some("approved"), &[Variable::new("note", "n")])
-            .await
-            .unwrap();
+        engine.complete_task("t1", Some("approved"), &[Variable::new("note", "n")]).await.unwrap();
         let seen = server.seen();
-        assert!(
-            seen.iter()
-                .all(|seen| seen.line() == format!("POST {tasks}/t1"))
-        );
-        assert_eq!(
-            seen[0].json(),
-            json!({"action": "claim", "assignee": "ann"})
-        );
+        assert!(seen.iter().all(|seen| seen.line() == format!("POST {tasks}/t1")));
+        assert_eq!(seen[0].json(), json!({"action": "claim", "assignee": "ann"}));
         assert_eq!(seen[1].json(), unclaimed);
         assert_eq!(
             seen[2].json(),
@@ -173,50 +106,34 @@ async fn tasks_are_listed_claimed_given_back_and_completed() {
 async fn the_audit_trail_has_tasks_and_comments() {
     let task = json!({"id": "t1", "taskDefinitionKey": "decide", "assignee": "ann", "processInstanceId": "i1",
         "startTime": "2020-01-01T00:00:00Z", "createTime": "2020-01-01T00:00:00Z", "endTime": "2020-01-01T01:00:00Z"});
-    let comment =
-        json!({"id": "c1", "author": "ann", "message": "fine", "time": "2020-01-01T00:30:00Z"});
+    let comment = json!({"id": "c1", "author": "ann", "message": "fine", "time": "2020-01-01T00:30:00Z"});
     for (dialect, history, comments) in [
         (
             FLOWABLE,
             "/process-api/history/historic-task-instances",
             "/process-api/history/historic-process-instances/i1/comments",
         ),
-        (
-            OPENTEXT,
-            "/workflow-history/v1/historic-task-instances",
-            "/workflow/v1/process-instances/i1/comments",
-        ),
+        (OPENTEXT, "/workflow-history/v1/historic-task-instances", "/workflow/v1/process-instances/i1/comments"),
     ] {
         let (server, engine) = answering(dialect, 200, list(dialect, "tasks", json!([task]))).await;
         let tasks = engine.historic_tasks("i1").await.unwrap();
         assert!(tasks[0].created().is_some() && tasks[0].end_time.is_some());
         assert_eq!(server.last().line(), format!("GET {history}"));
+        assert_eq!(server.last().query["processInstanceId"], "i1");
+        let with_comments = server.last().query.contains_key("includeTaskComments");
+        assert_eq!(with_comments, dialect == OPENTEXT, "Flowable's task rows have no comments");
 
-        let answer = if dialect == FLOWABLE {
-            json!([comment])
-        } else {
-            list(dialect, "comments", json!([comment]))
-        };
+        let answer = if dialect == FLOWABLE { json!([comment]) } else { list(dialect, "comments", json!([comment])) };
         let (server, engine) = answering(dialect, 200, answer).await;
         assert_eq!(engine.comments("i1").await.unwrap()[0].message, "fine");
         assert_eq!(server.last().line(), format!("GET {comments}"));
-        engine
-            .add_comment(CommentTarget::Instance("i1"), "hello")
-            .await
-            .unwrap();
+        engine.add_comment(CommentTarget::Instance("i1"), "hello").await.unwrap();
         assert_eq!(server.last().line(), format!("POST {comments}"));
         assert_eq!(server.last().json()["message"], "hello");
-        engine
-            .add_comment(CommentTarget::Task("t1"), "hello")
-            .await
-            .unwrap();
+        engine.add_comment(CommentTarget::Task("t1"), "hello").await.unwrap();
         assert!(server.last().path.ends_with("/tasks/t1/comments"));
         let saved = server.last().json()["saveProcessInstanceId"] == json!(true);
-        assert_eq!(
-            saved,
-            dialect == FLOWABLE,
-            "else a task's comment is not listed with its instance"
-        );
+        assert_eq!(saved, dialect == FLOWABLE, "else a task's comment is not listed with its instance");
     }
 }
 
@@ -225,24 +142,11 @@ async fn comments_of_an_ended_opentext_instance_come_from_history() {
     let server = Server::start(|seen, _| match seen.path.as_str() {
         "/workflow-history/v1/historic-process-instances" => {
             let comments = json!([{"id": "c1", "message": "fine"}]);
-            reply(
-                200,
-                list(
-                    OPENTEXT,
-                    "historic-process-instances",
-                    json!([{"id": "i1", "comments": comments}]),
-                ),
-            )
+            reply(200, list(OPENTEXT, "historic-process-instances", json!([{"id": "i1", "comments": comments}])))
         }
         _ => reply(404, json!({"message": "Not found"})),
     })
     .await;
-    assert_eq!(
-        server.opentext().comments("i1").await.unwrap()[0].message,
-        "fine"
-    );
-    assert_eq!(
-        server.opentext().comments("i2").await.unwrap_err().fault,
-        Fault::NotFound
-    );
+    assert_eq!(server.opentext().comments("i1").await.unwrap()[0].message, "fine");
+    assert_eq!(server.opentext().comments("i2").await.unwrap_err().fault, Fault::NotFound);
 }

@@ -17,10 +17,7 @@ fn rows(first: usize, size: usize, cap: usize, total: usize) -> Vec<Value> {
 
 fn flowable_page(seen: &Seen, cap: usize, total: usize) -> Reply {
     let first = seen.number("start");
-    reply(
-        200,
-        json!({"data": rows(first, seen.number("size"), cap, total), "total": total, "start": first}),
-    )
+    reply(200, json!({"data": rows(first, seen.number("size"), cap, total), "total": total, "start": first}))
 }
 
 fn hal(rows: Vec<Value>, more: Value) -> Value {
@@ -41,24 +38,11 @@ fn expected(total: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn flowable_lists_are_read_whole_whatever_the_page_size() {
-    for (cap, total, calls) in [
-        (1, 5, 5),
-        (100, 100, 1),
-        (100, 101, 2),
-        (100, 0, 1),
-        (30, 250, 9),
-    ] {
+    for (cap, total, calls) in [(1, 5, 5), (100, 100, 1), (100, 101, 2), (100, 0, 1), (30, 250, 9)] {
         let server = Server::start(move |seen, _| flowable_page(seen, cap, total)).await;
         let engine = server.flowable();
-        assert_eq!(
-            ids(engine.running("triage", "ticket/7").await.unwrap()),
-            expected(total)
-        );
-        assert_eq!(
-            engine.calls().of("running"),
-            calls,
-            "cap {cap}, total {total}"
-        );
+        assert_eq!(ids(engine.running("triage", "ticket/7").await.unwrap()), expected(total));
+        assert_eq!(engine.calls().of("running"), calls, "cap {cap}, total {total}");
     }
 }
 
@@ -74,20 +58,11 @@ async fn hal_lists_are_read_whole_by_total_by_link_or_to_the_empty_page() {
     for (envelope, calls) in [(by_total, 5), (by_link, 5), (silent, 6)] {
         let server = Server::start(move |seen, _| {
             let first = seen.number("offset");
-            reply(
-                200,
-                hal(
-                    rows(first, seen.number("count"), 1, 5),
-                    envelope(first + 1, 5),
-                ),
-            )
+            reply(200, hal(rows(first, seen.number("count"), 1, 5), envelope(first + 1, 5)))
         })
         .await;
         let engine = server.opentext();
-        assert_eq!(
-            ids(engine.historic("triage", "ticket/7").await.unwrap()),
-            expected(5)
-        );
+        assert_eq!(ids(engine.historic("triage", "ticket/7").await.unwrap()), expected(5));
         assert_eq!(engine.calls().of("historic"), calls);
     }
 }
@@ -99,14 +74,7 @@ async fn an_empty_hal_list_is_empty() {
         json!({"links": {"empty": true}, "content": []}),
     ] {
         let server = Server::start(move |_, _| reply(200, &answer)).await;
-        assert_eq!(
-            server
-                .opentext()
-                .running("triage", "ticket/7")
-                .await
-                .unwrap(),
-            []
-        );
+        assert_eq!(server.opentext().running("triage", "ticket/7").await.unwrap(), []);
     }
 }
 
@@ -114,25 +82,13 @@ async fn an_empty_hal_list_is_empty() {
 async fn a_list_that_may_be_cut_is_unknown_and_never_short() {
     let ten: Vec<Value> = (0..10).map(row).collect();
     let cut = hal(ten, json!({}));
-    let announced =
-        json!({"_embedded": {"process-instances": [row(0)]}, "page": {"totalElements": 3}});
-    let linked =
-        json!({"_embedded": {"process-instances": [row(0)]}, "_links": {"next": {"href": "x"}}});
+    let announced = json!({"_embedded": {"process-instances": [row(0)]}, "page": {"totalElements": 3}});
+    let linked = json!({"_embedded": {"process-instances": [row(0)]}, "_links": {"next": {"href": "x"}}});
     let nothing = json!({"page": {"totalElements": 3}});
-    for answer in [
-        cut,
-        announced,
-        linked,
-        nothing,
-        json!({"message": "please log in"}),
-    ] {
+    for answer in [cut, announced, linked, nothing, json!({"message": "please log in"})] {
         let shown = answer.to_string();
         let server = Server::start(move |_, _| reply(200, &answer)).await;
-        let error = server
-            .opentext()
-            .running("triage", "ticket/7")
-            .await
-            .unwrap_err();
+        let error = server.opentext().running("triage", "ticket/7").await.unwrap_err();
         assert_eq!(error.fault, Fault::BadAnswer, "{shown}");
     }
 }
@@ -141,19 +97,8 @@ async fn a_list_that_may_be_cut_is_unknown_and_never_short() {
 async fn a_server_that_ignores_paging_and_gives_all_is_believed() {
     let three = hal((0..3).map(row).collect(), json!({}));
     let server = Server::start(move |_, _| reply(200, &three)).await;
-    assert_eq!(
-        ids(server
-            .opentext()
-            .running("triage", "ticket/7")
-            .await
-            .unwrap()),
-        expected(3)
-    );
-    assert_eq!(
-        server.seen().len(),
-        2,
-        "the second page shows that nothing new comes"
-    );
+    assert_eq!(ids(server.opentext().running("triage", "ticket/7").await.unwrap()), expected(3));
+    assert_eq!(server.seen().len(), 2, "the second page shows that nothing new comes");
 }
 
 #[tokio::test]
@@ -164,22 +109,11 @@ async fn a_list_that_changes_while_it_is_read_is_read_again() {
         _ => flowable_page(seen, 100, 149),
     })
     .await;
-    assert_eq!(
-        ids(server
-            .flowable()
-            .running("triage", "ticket/7")
-            .await
-            .unwrap()),
-        expected(149)
-    );
+    assert_eq!(ids(server.flowable().running("triage", "ticket/7").await.unwrap()), expected(149));
     assert_eq!(server.seen().len(), 4);
 
     let restless = Server::start(|seen, number| flowable_page(seen, 100, 150 - number)).await;
-    let error = restless
-        .flowable()
-        .running("triage", "ticket/7")
-        .await
-        .unwrap_err();
+    let error = restless.flowable().running("triage", "ticket/7").await.unwrap_err();
     assert_eq!(error.fault, Fault::BadAnswer);
 }
 
@@ -197,16 +131,8 @@ async fn rows_that_a_misread_filter_let_through_are_dropped() {
     no_definition["processDefinitionId"] = Value::Null;
     let all = json!({"total": 6, "data": [row(0), other_key, no_key, other_definition, child, no_definition]});
     let server = Server::start(move |_, _| reply(200, &all)).await;
-    let kept = ids(server
-        .flowable()
-        .historic("triage", "ticket/7")
-        .await
-        .unwrap());
-    assert_eq!(
-        kept,
-        ["i0000", "i0005"],
-        "a row without a definition cannot be checked and stays"
-    );
+    let kept = ids(server.flowable().historic("triage", "ticket/7").await.unwrap());
+    assert_eq!(kept, ["i0000", "i0005"], "a row without a definition cannot be checked and stays");
 }
 
 #[tokio::test]
@@ -215,17 +141,8 @@ async fn variables_come_with_the_rows_or_are_known_to_be_unknown() {
     bare.as_object_mut().unwrap().remove("variables");
     let answer = json!({"total": 2, "data": [row(0), bare]});
     let server = Server::start(move |_, _| reply(200, &answer)).await;
-    let found = server
-        .flowable()
-        .running("triage", "ticket/7")
-        .await
-        .unwrap();
-    assert_eq!(
-        found[0]
-            .variable("xcEventId")
-            .and_then(|value| value.as_str()),
-        Some("e0")
-    );
+    let found = server.flowable().running("triage", "ticket/7").await.unwrap();
+    assert_eq!(found[0].variable("xcEventId").and_then(|value| value.as_str()), Some("e0"));
     assert_eq!(found[1].variables, None);
     assert_eq!(server.last().query["includeProcessVariables"], "true");
 }
@@ -234,10 +151,6 @@ async fn variables_come_with_the_rows_or_are_known_to_be_unknown() {
 async fn a_row_without_an_id_makes_the_answer_a_bad_one() {
     let answer = json!({"total": 1, "data": [{"businessKey": "ticket/7"}]});
     let server = Server::start(move |_, _| reply(200, &answer)).await;
-    let error = server
-        .flowable()
-        .running("triage", "ticket/7")
-        .await
-        .unwrap_err();
+    let error = server.flowable().running("triage", "ticket/7").await.unwrap_err();
     assert_eq!(error.fault, Fault::BadAnswer);
 }

@@ -46,12 +46,7 @@ pub(crate) struct Reply {
 }
 
 pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
-    Reply {
-        status,
-        headers: Vec::new(),
-        body: body.to_string(),
-        hang: false,
-    }
+    Reply { status, headers: Vec::new(), body: body.to_string(), hang: false }
 }
 
 impl Reply {
@@ -74,9 +69,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// `script` gets the request and how many came before it.
-    pub(crate) async fn start(
-        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
-    ) -> Server {
+    pub(crate) async fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -110,10 +103,7 @@ impl Server {
     }
 
     pub(crate) fn count(&self, line: &str) -> usize {
-        self.seen()
-            .iter()
-            .filter(|seen| seen.line() == line)
-            .count()
+        self.seen().iter().filter(|seen| seen.line() == line).count()
     }
 
     pub(crate) fn last(&self) -> Seen {
@@ -140,9 +130,7 @@ impl Server {
 async fn read(request: Request) -> Seen {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
-    let url = format!("http://x/?{query}")
-        .parse::<reqwest::Url>()
-        .unwrap();
+    let url = format!("http://x/?{query}").parse::<reqwest::Url>().unwrap();
     Seen {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -197,9 +185,7 @@ async fn read_request(stream: &mut TcpStream) -> bool {
     loop {
         let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
                 return true;
             }

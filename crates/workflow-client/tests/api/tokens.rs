@@ -11,18 +11,10 @@ use workflow_client::{CallError, Endpoint, Engine, Fault, Settings, Start};
 use crate::server::{Reply, Seen, Server, reply};
 
 const TOKEN: &str = "POST /tenants/t1/oauth2/token";
-const START: Start<'static> = Start {
-    definition: "triage",
-    business_key: "ticket/7",
-    name: None,
-    variables: &[],
-};
+const START: Start<'static> = Start { definition: "triage", business_key: "ticket/7", name: None, variables: &[] };
 
 /// Answers tokens `t1`, `t2`, … of the given lifetime, and leaves every other request to `engine`.
-async fn server(
-    lifetime: Value,
-    engine: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
-) -> Server {
+async fn server(lifetime: Value, engine: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Server {
     let issued = AtomicUsize::new(0);
     Server::start(move |seen, _| {
         if seen.line() != TOKEN {
@@ -60,14 +52,7 @@ async fn many_calls_share_one_token_request() {
     for result in join_all((0..32).map(|_| start(&engine))).await {
         result.unwrap();
     }
-    assert_eq!(
-        (
-            server.count(TOKEN),
-            engine.calls().of("token"),
-            engine.calls().total()
-        ),
-        (1, 1, 32)
-    );
+    assert_eq!((server.count(TOKEN), engine.calls().of("token"), engine.calls().total()), (1, 1, 32));
     let wanted = json!({"client_id": "connector", "client_secret": "geheim", "grant_type": "client_credentials"});
     for seen in server.seen() {
         if seen.line() == TOKEN {
@@ -85,11 +70,7 @@ async fn a_token_is_renewed_before_it_expires() {
     start(&engine).await.unwrap();
     pass(Duration::from_secs(80)).await;
     start(&engine).await.unwrap();
-    assert_eq!(
-        server.count(TOKEN),
-        1,
-        "not earlier than a tenth before the end"
-    );
+    assert_eq!(server.count(TOKEN), 1, "not earlier than a tenth before the end");
     pass(Duration::from_secs(15)).await;
     start(&engine).await.unwrap();
     assert_eq!(server.count(TOKEN), 2);
@@ -112,46 +93,30 @@ async fn an_old_token_serves_while_the_token_endpoint_is_down() {
     assert_eq!(server.count(TOKEN), 2, "one try to renew, then a pause");
     pass(Duration::from_secs(10)).await;
     let error = start(&engine).await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.endpoint),
-        (Fault::Unsent, Endpoint::Token),
-        "expired now"
-    );
+    assert_eq!((error.fault, error.endpoint), (Fault::Unsent, Endpoint::Token), "expired now");
 }
 
 #[tokio::test]
 async fn a_refused_token_is_renewed_and_the_call_repeated_once() {
-    let server = server(json!(3600), |seen| {
-        match seen.headers["authorization"].to_str() {
-            Ok("Bearer t1") => reply(401, ""),
-            _ => started(seen),
-        }
+    let server = server(json!(3600), |seen| match seen.headers["authorization"].to_str() {
+        Ok("Bearer t1") => reply(401, ""),
+        _ => started(seen),
     })
     .await;
     let engine = engine(&server);
     for result in join_all((0..8).map(|_| start(&engine))).await {
         result.unwrap();
     }
-    assert_eq!(
-        server.count(TOKEN),
-        2,
-        "eight refusals of one token ask for one new token"
-    );
+    assert_eq!(server.count(TOKEN), 2, "eight refusals of one token ask for one new token");
     assert_eq!(engine.calls().of("start"), 16);
 }
 
 #[tokio::test]
 async fn a_second_401_is_the_answer() {
-    let server = server(json!(3600), |_| {
-        reply(401, json!({"fault": {"faultstring": "Invalid token"}}))
-    })
-    .await;
+    let server = server(json!(3600), |_| reply(401, json!({"fault": {"faultstring": "Invalid token"}}))).await;
     let engine = engine(&server);
     let error = start(&engine).await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.status, error.endpoint),
-        (Fault::Unauthorized, Some(401), Endpoint::Runtime)
-    );
+    assert_eq!((error.fault, error.status, error.endpoint), (Fault::Unauthorized, Some(401), Endpoint::Runtime));
     assert!(!error.is_ambiguous());
     assert_eq!((server.count(TOKEN), engine.calls().of("start")), (2, 2));
 }
@@ -165,13 +130,7 @@ async fn faults_of_the_token_endpoint_never_blame_the_call() {
         (reply(200, "<html>"), Fault::Unsent),
         (reply(200, "{}"), Fault::Unsent),
         (reply(429, ""), Fault::RateLimited),
-        (
-            reply(
-                400,
-                json!({"error": "invalid_client", "error_description": "geheim is wrong"}),
-            ),
-            Fault::Unauthorized,
-        ),
+        (reply(400, json!({"error": "invalid_client", "error_description": "geheim is wrong"})), Fault::Unauthorized),
         (reply(401, ""), Fault::Unauthorized),
         (reply(404, ""), Fault::Unauthorized),
         (reply(403, ""), Fault::Forbidden),
@@ -179,15 +138,8 @@ async fn faults_of_the_token_endpoint_never_blame_the_call() {
     for (answer, fault) in table {
         let server = Server::start(move |_, _| answer.clone()).await;
         let error = start(&engine(&server)).await.unwrap_err();
-        assert_eq!(
-            (error.fault, error.endpoint, error.operation),
-            (fault, Endpoint::Token, "start"),
-            "{error}"
-        );
-        assert!(
-            !error.is_ambiguous() && !format!("{error:?} {error}").contains("geheim"),
-            "{error}"
-        );
+        assert_eq!((error.fault, error.endpoint, error.operation), (fault, Endpoint::Token, "start"), "{error}");
+        assert!(!error.is_ambiguous() && !format!("{error:?} {error}").contains("geheim"), "{error}");
         assert_eq!(server.seen().len(), 1, "the call itself was not sent");
     }
 }
@@ -198,10 +150,7 @@ async fn a_failed_token_request_fails_all_who_waited_for_it() {
     let engine = engine(&server);
     for result in join_all((0..16).map(|_| start(&engine))).await {
         let error = result.unwrap_err();
-        assert_eq!(
-            (error.fault, error.retry_after),
-            (Fault::Unsent, Some(Duration::from_secs(9)))
-        );
+        assert_eq!((error.fault, error.retry_after), (Fault::Unsent, Some(Duration::from_secs(9))));
     }
     assert_eq!(server.count(TOKEN), 1);
     start(&engine).await.unwrap_err();
