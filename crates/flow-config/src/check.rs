@@ -47,16 +47,11 @@ impl fmt::Display for CheckReport {
 /// Reads and checks every flow folder below `flows_dir`. Folders whose name starts with a dot are left alone.
 #[must_use]
 pub fn check(flows_dir: &Path, schemas: &Schemas) -> CheckReport {
-    let mut report = CheckReport {
-        flows: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut report = CheckReport { flows: Vec::new(), problems: Vec::new() };
     match folders(flows_dir) {
         Ok(dirs) if dirs.is_empty() => {
             let help = "make a folder for each flow, with a flow.toml in it";
-            report
-                .problems
-                .push(Problem::of_file(flows_dir, "has no flow in it", help));
+            report.problems.push(Problem::of_file(flows_dir, "has no flow in it", help));
         }
         Ok(dirs) => {
             for dir in dirs {
@@ -68,11 +63,7 @@ pub fn check(flows_dir: &Path, schemas: &Schemas) -> CheckReport {
         }
         Err(error) => {
             let help = "name the folder of the flows in xconnector.toml, flows = \"…\"";
-            report.problems.push(Problem::of_file(
-                flows_dir,
-                format!("cannot be listed: {error}"),
-                help,
-            ));
+            report.problems.push(Problem::of_file(flows_dir, format!("cannot be listed: {error}"), help));
         }
     }
     report.problems.extend(shared_names(&report.flows));
@@ -99,11 +90,7 @@ fn shared_names(flows: &[Flow]) -> Vec<Problem> {
     let mut topics: BTreeMap<Arc<str>, &Flow> = BTreeMap::new();
     for flow in flows {
         if let Some(other) = names.insert(Arc::clone(&flow.name), flow) {
-            let message = format!(
-                "the name `{}` is taken by {}",
-                flow.name,
-                other.file.display()
-            );
+            let message = format!("the name `{}` is taken by {}", flow.name, other.file.display());
             problems.push(at_field(
                 flow,
                 "flow.name",
@@ -115,17 +102,8 @@ fn shared_names(flows: &[Flow]) -> Vec<Problem> {
             if let Some(other) = topics.insert(Arc::clone(&job.topic), flow)
                 && other.name != flow.name
             {
-                let message = format!(
-                    "the jobs of `{}` are taken by {}",
-                    job.topic,
-                    other.file.display()
-                );
-                problems.push(at_field(
-                    flow,
-                    "job.topic",
-                    message,
-                    "one flow serves one external-worker topic",
-                ));
+                let message = format!("the jobs of `{}` are taken by {}", job.topic, other.file.display());
+                problems.push(at_field(flow, "job.topic", message, "one flow serves one external-worker topic"));
             }
         }
     }
@@ -133,8 +111,5 @@ fn shared_names(flows: &[Flow]) -> Vec<Problem> {
 }
 
 fn at_field(flow: &Flow, field: &str, message: String, help: &str) -> Problem {
-    Problem {
-        field: field.to_owned(),
-        ..Problem::of_file(&flow.file, message, help)
-    }
+    Problem { field: field.to_owned(), ..Problem::of_file(&flow.file, message, help) }
 }

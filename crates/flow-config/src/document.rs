@@ -26,11 +26,7 @@ impl Document {
     }
 
     pub(crate) fn new(file: &Path, text: String) -> Self {
-        Self {
-            file: file.to_owned(),
-            text,
-            problems: RefCell::default(),
-        }
+        Self { file: file.to_owned(), text, problems: RefCell::default() }
     }
 
     /// The whole file as a table. Syntax errors are noted, and what could be read is returned all the same.
@@ -38,24 +34,13 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
-            let message = error
-                .message()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned();
+            let message = error.message().lines().next().unwrap_or_default().to_owned();
             self.report(at, "", format!("not valid TOML: {message}"), "");
         }
         table
     }
 
-    pub(crate) fn report(
-        &self,
-        at: usize,
-        field: &str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(crate) fn report(&self, at: usize, field: &str, message: impl Into<String>, help: impl Into<String>) {
         let (line, column) = self.position(at);
         self.problems.borrow_mut().push(Problem {
             file: self.file.clone(),
@@ -69,12 +54,10 @@ impl Document {
 
     /// Line and column, both from 1, of a byte offset.
     pub(crate) fn position(&self, at: usize) -> (usize, usize) {
-        let before = &self.text[..self.text.floor_char_boundary(at.min(self.text.len()))];
+        let at = (0..=at.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at));
+        let before = &self.text[..at.unwrap_or(0)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
     /// What the file says between two byte offsets.
@@ -113,13 +96,7 @@ impl<'a> Section<'a> {
     }
 
     fn new(document: &'a Document, table: &'a DeTable<'a>, at: usize, path: String) -> Self {
-        Self {
-            document,
-            table,
-            at,
-            path,
-            asked: RefCell::default(),
-        }
+        Self { document, table, at, path, asked: RefCell::default() }
     }
 
     /// The byte offset where this table starts.
@@ -136,13 +113,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(crate) fn report(
-        &self,
-        at: usize,
-        name: &str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(crate) fn report(&self, at: usize, name: &str, message: impl Into<String>, help: impl Into<String>) {
         self.document.report(at, &self.path_of(name), message, help);
     }
 
@@ -164,18 +135,12 @@ impl<'a> Section<'a> {
     /// Where a field's name stands, for "this field does not belong here".
     pub(crate) fn key_at(&self, name: &'static str) -> Option<usize> {
         self.asked.borrow_mut().insert(name);
-        self.table
-            .get_key_value(name)
-            .map(|(key, _)| key.span().start)
+        self.table.get_key_value(name).map(|(key, _)| key.span().start)
     }
 
     /// All fields of a table whose names are free (variables, properties).
-    pub(crate) fn entries(
-        &self,
-    ) -> impl Iterator<Item = (&'a str, usize, &'a Spanned<DeValue<'a>>)> {
-        self.table
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), key.span().start, value))
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, usize, &'a Spanned<DeValue<'a>>)> {
+        self.table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span().start, value))
     }
 
     pub(crate) fn string(&self, name: &'static str) -> Option<Spanned<String>> {
@@ -186,14 +151,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(crate) fn required_string(
-        &self,
-        name: &'static str,
-        help: &str,
-    ) -> Option<Spanned<String>> {
-        self.require(name, help)
-            .then(|| self.string(name))
-            .flatten()
+    pub(crate) fn required_string(&self, name: &'static str, help: &str) -> Option<Spanned<String>> {
+        self.require(name, help).then(|| self.string(name)).flatten()
     }
 
     /// True when the field is there; else it is reported as missing.
@@ -223,44 +182,32 @@ impl<'a> Section<'a> {
     /// A duration such as `"15m"`, longer than zero unless `zero` is allowed.
     pub(crate) fn duration(&self, name: &'static str, zero: Zero) -> Option<Duration> {
         let value = self.get(name)?;
-        let parsed = value
-            .get_ref()
-            .as_str()
-            .and_then(|text| humantime::parse_duration(text).ok());
+        let parsed = value.get_ref().as_str().and_then(|text| humantime::parse_duration(text).ok());
         match (parsed, zero) {
             (Some(Duration::ZERO), Zero::Refused) => {
-                self.report(
-                    value.span().start,
-                    name,
-                    "must be longer than zero",
-                    "for instance \"30s\"",
-                );
+                self.report(value.span().start, name, "must be longer than zero", "for instance \"30s\"");
                 None
             }
             (Some(duration), _) => Some(duration),
-            (None, _) => self.wrong_type(
-                name,
-                value,
-                "a duration such as \"500ms\", \"30s\", \"15m\" or \"2h\"",
-            ),
+            (None, _) => self.wrong_type(name, value, "a duration such as \"500ms\", \"30s\", \"15m\" or \"2h\""),
         }
     }
 
     /// One word of a closed list.
     pub(crate) fn one_of<T: Copy>(&self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
-        let word = self.string(name)?;
-        let chosen = choices.iter().find(|(choice, _)| choice == word.get_ref());
+        self.choice(name, &self.string(name)?, choices)
+    }
+
+    /// As [`Section::one_of`], for a word that was read already.
+    pub(crate) fn choice<T: Copy>(&self, name: &str, word: &Spanned<String>, choices: &[(&str, T)]) -> Option<T> {
+        let (at, word) = (word.span().start, word.get_ref().as_str());
+        let chosen = choices.iter().find(|(choice, _)| *choice == word);
         if chosen.is_none() {
             let names = choices.iter().map(|(choice, _)| *choice);
-            let list = names
-                .clone()
-                .map(|choice| format!("\"{choice}\""))
-                .collect::<Vec<_>>()
-                .join(" or ");
-            let message = format!("must be {list}, not \"{}\"", word.get_ref());
-            let help = crate::problem::nearest(word.get_ref(), names)
-                .map(|near| format!("did you mean \"{near}\"?"));
-            self.report(word.span().start, name, message, help.unwrap_or_default());
+            let list: Vec<String> = names.clone().map(|choice| format!("\"{choice}\"")).collect();
+            let message = format!("must be {}, not \"{word}\"", list.join(" or "));
+            let help = crate::problem::nearest(word, names).map(|near| format!("did you mean \"{near}\"?"));
+            self.report(at, name, message, help.unwrap_or_default());
         }
         chosen.map(|(_, value)| *value)
     }
@@ -281,12 +228,7 @@ impl<'a> Section<'a> {
     pub(crate) fn table(&self, name: &'static str) -> Option<Section<'a>> {
         let value = self.get(name)?;
         match value.get_ref().as_table() {
-            Some(table) => Some(Section::new(
-                self.document,
-                table,
-                value.span().start,
-                self.path_of(name),
-            )),
+            Some(table) => Some(Section::new(self.document, table, value.span().start, self.path_of(name))),
             None => self.wrong_type(name, value, "a table"),
         }
     }
@@ -298,44 +240,20 @@ impl<'a> Section<'a> {
         };
         let Some(array) = value.get_ref().as_array() else {
             let at = value.span().start;
-            self.report(
-                at,
-                name,
-                "must be a list of tables",
-                format!("write [[{name}]], in double brackets"),
-            );
+            self.report(at, name, "must be a list of tables", format!("write [[{name}]], in double brackets"));
             return Vec::new();
         };
         let sections = array.iter().map(|item| match item.get_ref().as_table() {
-            Some(table) => Some(Section::new(
-                self.document,
-                table,
-                item.span().start,
-                self.path_of(name),
-            )),
+            Some(table) => Some(Section::new(self.document, table, item.span().start, self.path_of(name))),
             None => self.wrong_type(name, item, "a table"),
         });
         sections.flatten().collect()
     }
 
     /// Reports a value of the wrong type. Its text is not repeated: it may be a secret in the wrong place.
-    pub(crate) fn wrong_type<T>(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        wanted: &str,
-    ) -> Option<T> {
-        let found = if value.get_ref().is_str() {
-            "this text"
-        } else {
-            value.get_ref().type_str()
-        };
-        self.report(
-            value.span().start,
-            name,
-            format!("must be {wanted}, not {found}"),
-            "",
-        );
+    pub(crate) fn wrong_type<T>(&self, name: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<T> {
+        let found = if value.get_ref().is_str() { "this text" } else { value.get_ref().type_str() };
+        self.report(value.span().start, name, format!("must be {wanted}, not {found}"), "");
         None
     }
 
@@ -348,11 +266,13 @@ impl<'a> Section<'a> {
     /// Refuses every field that nobody asked for, with the nearest one that exists.
     pub(crate) fn finish(&self) {
         let known = self.asked.borrow();
-        for (name, at, _) in self.entries() {
+        for (name, at, value) in self.entries() {
             if !known.contains(name) {
                 let help = suggestion(name, known.iter().copied());
+                let tables = value.get_ref().is_table() || value.get_ref().is_array();
                 let message = match self.path.as_str() {
-                    "" => format!("unknown table `{name}`"),
+                    "" if tables => format!("unknown table `{name}`"),
+                    "" => format!("unknown field `{name}` before the first table"),
                     path => format!("unknown field `{name}` in [{path}]"),
                 };
                 self.report(at, name, message, help);

@@ -19,11 +19,11 @@ pub use check::{CheckReport, check};
 pub use environment::Environment;
 pub use expression::Expression;
 pub use flow::{
-    Action, Flow, Job, LaneKey, Limits, OnExhausted, OnNull, PlanError, Planned, PlannedAction,
-    Publish, Reply, Source, StartFrom, Step, Variables,
+    Action, Flow, Job, LaneKey, Limits, OnExhausted, OnNull, PlanError, Planned, PlannedAction, Publish, Reply, Source,
+    StartFrom, Step, Variables,
 };
 pub use problem::Problem;
 pub use settings::{
-    Credentials, Delivery, Dialect, EngineSettings, EngineUrls, GroupProtocol, JobPaths,
-    JobSettings, KafkaSettings, PropertyValue, Settings,
+    Credentials, Delivery, Dialect, EngineSettings, EngineUrls, GroupProtocol, JobPaths, JobSettings, KafkaSettings,
+    PropertyValue, Settings,
 };

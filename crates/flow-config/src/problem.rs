@@ -24,19 +24,8 @@ pub struct Problem {
 
 impl Problem {
     /// A mistake that concerns a file or folder as a whole.
-    pub(crate) fn of_file(
-        file: impl Into<PathBuf>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Self {
-        Self {
-            file: file.into(),
-            line: 0,
-            column: 0,
-            field: String::new(),
-            message: message.into(),
-            help: help.into(),
-        }
+    pub(crate) fn of_file(file: impl Into<PathBuf>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { file: file.into(), line: 0, column: 0, field: String::new(), message: message.into(), help: help.into() }
     }
 }
 
@@ -60,41 +49,23 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// The candidate that a person most likely meant, or none when nothing is close.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::jaro_winkler(&wrong, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::jaro_winkler(&wrong, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
 
 /// ``did you mean `x`?`` when something is close, else the list of what exists.
-pub(crate) fn suggestion<'a>(
-    wrong: &str,
-    candidates: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
+pub(crate) fn suggestion<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(wrong, candidates.clone()) {
         return format!("did you mean `{near}`?");
     }
-    let all: Vec<String> = candidates
-        .into_iter()
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if all.is_empty() {
-        String::new()
-    } else {
-        format!("there is {}", all.join(", "))
-    }
+    let all: Vec<String> = candidates.into_iter().map(|name| format!("`{name}`")).collect();
+    if all.is_empty() { String::new() } else { format!("there is {}", all.join(", ")) }
 }
 
 #[cfg(test)]

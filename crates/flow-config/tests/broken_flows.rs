@@ -1,5 +1,10 @@
 //! Broken flows, each with the message that a person gets. What the snapshots say is what an integrator reads.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a failed expectation is how a test fails; clippy.toml covers functions marked #[test] alone"
+)]
+
 use std::path::Path;
 
 use event_model::Schemas;
@@ -12,10 +17,7 @@ fn schemas() -> Schemas {
 fn report(what: &str) -> String {
     let dir = Path::new("tests/broken").join(what);
     let problems = Flow::load(&dir, &schemas()).expect_err("this flow is broken");
-    problems
-        .iter()
-        .map(|problem| format!("{problem}\n"))
-        .collect()
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
 macro_rules! broken {
@@ -61,16 +63,9 @@ broken! {
 fn the_check_of_a_folder_reports_the_mistakes_of_all_flows() {
     let report = check(Path::new("tests/broken"), &schemas());
     assert!(report.flows.is_empty());
-    let files: std::collections::BTreeSet<_> = report
-        .problems
-        .iter()
-        .map(|problem| &problem.file)
-        .collect();
+    let files: std::collections::BTreeSet<_> = report.problems.iter().map(|problem| &problem.file).collect();
     assert_eq!(files.len(), 13, "{report}");
-    assert!(
-        report.problems.iter().all(|problem| problem.line > 0),
-        "{report}"
-    );
+    assert!(report.problems.iter().all(|problem| problem.line > 0), "{report}");
 }
 
 #[test]

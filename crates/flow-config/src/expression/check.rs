@@ -63,11 +63,7 @@ pub(crate) fn check(expression: &IdedExpr, scope: &Scope) -> Checked {
         mistakes: Vec::new(),
     };
     let of = checker.infer(expression);
-    Checked {
-        of,
-        uses: checker.uses,
-        mistakes: checker.mistakes,
-    }
+    Checked { of, uses: checker.uses, mistakes: checker.mistakes }
 }
 
 pub(super) struct Checker<'a> {
@@ -94,19 +90,13 @@ impl Checker<'_> {
             Expr::Literal(literal) => literal_type(literal),
             Expr::List(list) => {
                 let items: Vec<Type> = list.elements.iter().map(|item| self.infer(item)).collect();
-                let of = items
-                    .into_iter()
-                    .reduce(|left, right| left.or(&right))
-                    .unwrap_or(Type::Dyn);
+                let of = items.into_iter().reduce(|left, right| left.or(&right)).unwrap_or(Type::Dyn);
                 Type::List(of.into())
             }
             Expr::Map(map) => self.map(map),
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
             Expr::Struct(message) => {
-                let what = format!(
-                    "`{}{{…}}` builds a message, which expressions here do not have",
-                    message.type_name
-                );
+                let what = format!("`{}{{…}}` builds a message, which expressions here do not have", message.type_name);
                 self.mistake(node.id, what, "write a map, `{'name': value}`");
                 Type::Dyn
             }
@@ -119,10 +109,9 @@ impl Checker<'_> {
         let of = self.infer(node);
         if of.may_be_null() {
             let (what, help) = match path_of(node) {
-                Some(path) => (
-                    format!("`{path}` may be null here"),
-                    format!("say what holds then: `{path} != null ? … : …`"),
-                ),
+                Some(path) => {
+                    (format!("`{path}` may be null here"), format!("say what holds then: `{path} != null ? … : …`"))
+                }
                 None => (
                     "a part of this may be null here".to_owned(),
                     "say what holds then: `x != null ? … : …`".to_owned(),
@@ -130,10 +119,7 @@ impl Checker<'_> {
             };
             self.mistake(node.id, what, help);
         }
-        match of.without_null() {
-            Type::Null => Type::Dyn,
-            other => other.clone(),
-        }
+        if of == Type::Null { Type::Dyn } else { of.without_null().clone() }
     }
 
     /// Infers `node` knowing that `paths` are not null.
@@ -145,42 +131,23 @@ impl Checker<'_> {
         of
     }
 
-    pub(super) fn mistake(
-        &mut self,
-        node: u64,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        let mistake = Mistake {
-            node,
-            message: message.into(),
-            help: help.into(),
-        };
+    pub(super) fn mistake(&mut self, node: u64, message: impl Into<String>, help: impl Into<String>) {
+        let mistake = Mistake { node, message: message.into(), help: help.into() };
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
         }
     }
 
     fn narrowed(&self, node: &IdedExpr, of: Type) -> Type {
-        let proved =
-            of.may_be_null() && path_of(node).is_some_and(|path| self.not_null.contains(&path));
-        if proved {
-            of.without_null().clone()
-        } else {
-            of
-        }
+        let proved = of.may_be_null() && path_of(node).is_some_and(|path| self.not_null.contains(&path));
+        if proved { of.without_null().clone() } else { of }
     }
 
     fn variable(&mut self, node: u64, name: &str) -> Type {
         if let Some((_, of)) = self.locals.iter().rev().find(|(local, _)| local == name) {
             return of.clone();
         }
-        if let Some((_, of)) = self
-            .scope
-            .variables
-            .iter()
-            .find(|(variable, _)| *variable == name)
-        {
+        if let Some((_, of)) = self.scope.variables.iter().find(|(variable, _)| *variable == name) {
             self.uses.variables.insert(name.to_owned());
             self.uses.whole_event |= name == "event";
             return of.clone();
@@ -194,22 +161,11 @@ impl Checker<'_> {
 
     /// A name that is a field of the event is the most likely slip.
     fn name_help(&self, name: &str) -> String {
-        let field = self
-            .scope
-            .variables
-            .iter()
-            .find_map(|(variable, of)| match of {
-                Type::Record(record) => record
-                    .field(name)
-                    .map(|_| format!("write `{variable}.{name}`")),
-                _ => None,
-            });
-        field.unwrap_or_else(|| {
-            suggestion(
-                name,
-                self.scope.variables.iter().map(|(variable, _)| *variable),
-            )
-        })
+        let field = self.scope.variables.iter().find_map(|(variable, of)| {
+            let Type::Record(record) = of else { return None };
+            record.field(name).map(|_| format!("write `{variable}.{name}`"))
+        });
+        field.unwrap_or_else(|| suggestion(name, self.scope.variables.iter().map(|(variable, _)| *variable)))
     }
 
     fn select(&mut self, node: &IdedExpr, select: &SelectExpr) -> Type {
@@ -219,15 +175,9 @@ impl Checker<'_> {
             Type::Record(record) => match record.field(field) {
                 Some(of) if select.test => {
                     let path = path_of(&select.operand).unwrap_or_default();
-                    let what = format!(
-                        "`has({path}.{field})` is always true, as {} has this field",
-                        self.scope.declared_in
-                    );
-                    let help = if of.may_be_null() {
-                        format!("write `{path}.{field} != null`")
-                    } else {
-                        String::new()
-                    };
+                    let what =
+                        format!("`has({path}.{field})` is always true, as {} has this field", self.scope.declared_in);
+                    let help = if of.may_be_null() { format!("write `{path}.{field} != null`") } else { String::new() };
                     self.mistake(node.id, what, help);
                     Type::Bool
                 }
@@ -238,25 +188,27 @@ impl Checker<'_> {
                         Some(near) => format!("did you mean `{path}.{near}`?"),
                         None => suggestion(field, record.names()),
                     };
-                    let place = if path.starts_with("event") {
-                        self.scope.declared_in.clone()
-                    } else {
-                        format!("`{path}`")
-                    };
+                    let place =
+                        if path.starts_with("event") { self.scope.declared_in.clone() } else { format!("`{path}`") };
                     self.mistake(node.id, format!("unknown field `{field}` in {place}"), help);
                     Type::Dyn
                 }
             },
             Type::Map(values) => values.as_ref().clone(),
             Type::Dyn => Type::Dyn,
-            other => {
-                let part = path_of(&select.operand)
-                    .map_or_else(|| "this".to_owned(), |path| format!("`{path}`"));
-                self.mistake(
-                    node.id,
-                    format!("{part} is {} and has no field `{field}`", other.noun()),
-                    "",
-                );
+            other @ (Type::Null
+            | Type::Bool
+            | Type::Int
+            | Type::Double
+            | Type::Text
+            | Type::Bytes
+            | Type::Duration
+            | Type::Timestamp
+            | Type::Enum(_)
+            | Type::List(_)
+            | Type::Nullable(_)) => {
+                let part = path_of(&select.operand).map_or_else(|| "this".to_owned(), |path| format!("`{path}`"));
+                self.mistake(node.id, format!("{part} is {} and has no field `{field}`", other.noun()), "");
                 Type::Dyn
             }
         };
@@ -296,25 +248,28 @@ impl Checker<'_> {
     fn comprehension(&mut self, comprehension: &ComprehensionExpr) -> Type {
         let range = self.present(&comprehension.iter_range);
         let (first, second) = match &range {
-            Type::List(items) if comprehension.iter_var2.is_some() => {
-                (Type::Int, items.as_ref().clone())
-            }
+            Type::List(items) if comprehension.iter_var2.is_some() => (Type::Int, items.as_ref().clone()),
             Type::List(items) => (items.as_ref().clone(), Type::Dyn),
             Type::Map(values) => (Type::Text, values.as_ref().clone()),
             Type::Dyn => (Type::Dyn, Type::Dyn),
-            other => {
-                self.mistake(
-                    comprehension.iter_range.id,
-                    format!("{} has no items to go through", other.noun()),
-                    "",
-                );
+            other @ (Type::Null
+            | Type::Bool
+            | Type::Int
+            | Type::Double
+            | Type::Text
+            | Type::Bytes
+            | Type::Duration
+            | Type::Timestamp
+            | Type::Enum(_)
+            | Type::Record(_)
+            | Type::Nullable(_)) => {
+                self.mistake(comprehension.iter_range.id, format!("{} has no items to go through", other.noun()), "");
                 (Type::Dyn, Type::Dyn)
             }
         };
         let collected = self.infer(&comprehension.accu_init);
         let depth = self.locals.len();
-        self.locals
-            .push((comprehension.accu_var.clone(), collected));
+        self.locals.push((comprehension.accu_var.clone(), collected));
         self.locals.push((comprehension.iter_var.clone(), first));
         if let Some(name) = &comprehension.iter_var2 {
             self.locals.push((name.clone(), second));
@@ -329,18 +284,7 @@ impl Checker<'_> {
 }
 
 /// Names of CEL's own types, as in `type(x) == int`.
-const TYPE_NAMES: &[&str] = &[
-    "bool",
-    "bytes",
-    "double",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "string",
-    "type",
-    "uint",
-];
+const TYPE_NAMES: &[&str] = &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
 fn literal_type(literal: &LiteralValue) -> Type {
     match literal {

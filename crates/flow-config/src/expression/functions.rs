@@ -48,28 +48,11 @@ impl Gives {
 }
 
 const fn global(name: &'static str, gives: Gives, example: &'static str) -> Function {
-    Function {
-        name,
-        member: false,
-        arguments: (1, 1),
-        gives,
-        example,
-    }
+    Function { name, member: false, arguments: (1, 1), gives, example }
 }
 
-const fn member(
-    name: &'static str,
-    arguments: (usize, usize),
-    gives: Gives,
-    example: &'static str,
-) -> Function {
-    Function {
-        name,
-        member: true,
-        arguments,
-        gives,
-        example,
-    }
+const fn member(name: &'static str, arguments: (usize, usize), gives: Gives, example: &'static str) -> Function {
+    Function { name, member: true, arguments, gives, example }
 }
 
 /// Every function, the ones used most first.
@@ -78,11 +61,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     global("int", Gives::Int, "int('1')"),
     global("double", Gives::Double, "double('1.5')"),
     global("size", Gives::Int, "size('abc')"),
-    global(
-        "timestamp",
-        Gives::Timestamp,
-        "timestamp('2026-01-01T00:00:00Z')",
-    ),
+    global("timestamp", Gives::Timestamp, "timestamp('2026-01-01T00:00:00Z')"),
     global("duration", Gives::Duration, "duration('1h')"),
     global("bytes", Gives::Bytes, "bytes('abc')"),
     global("uint", Gives::Dyn, "uint(1)"),
@@ -105,66 +84,16 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     member("join", (0, 1), Gives::Text, "['a', 'b'].join(',')"),
     member("format", (1, 1), Gives::Text, "'%s'.format(['a'])"),
     member("reverse", (0, 0), Gives::Text, "'abc'.reverse()"),
-    member(
-        "getFullYear",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getFullYear()",
-    ),
-    member(
-        "getMonth",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getMonth()",
-    ),
-    member(
-        "getDate",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getDate()",
-    ),
-    member(
-        "getDayOfMonth",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getDayOfMonth()",
-    ),
-    member(
-        "getDayOfYear",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getDayOfYear()",
-    ),
-    member(
-        "getDayOfWeek",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getDayOfWeek()",
-    ),
-    member(
-        "getHours",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getHours()",
-    ),
-    member(
-        "getMinutes",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getMinutes()",
-    ),
-    member(
-        "getSeconds",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getSeconds()",
-    ),
-    member(
-        "getMilliseconds",
-        (0, 1),
-        Gives::Int,
-        "timestamp('2026-01-01T00:00:00Z').getMilliseconds()",
-    ),
+    member("getFullYear", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getFullYear()"),
+    member("getMonth", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getMonth()"),
+    member("getDate", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getDate()"),
+    member("getDayOfMonth", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getDayOfMonth()"),
+    member("getDayOfYear", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getDayOfYear()"),
+    member("getDayOfWeek", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getDayOfWeek()"),
+    member("getHours", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getHours()"),
+    member("getMinutes", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getMinutes()"),
+    member("getSeconds", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getSeconds()"),
+    member("getMilliseconds", (0, 1), Gives::Int, "timestamp('2026-01-01T00:00:00Z').getMilliseconds()"),
 ];
 
 #[cfg(test)]

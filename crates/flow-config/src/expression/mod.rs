@@ -61,23 +61,14 @@ pub(crate) struct BadExpression {
 
 impl Expression {
     /// Compiles and checks; every mistake is returned, not the first only.
-    pub(crate) fn compile(
-        source: &str,
-        wanted: Wanted,
-        scope: &Scope,
-    ) -> Result<Self, Vec<BadExpression>> {
-        let program = language()
-            .compile(source)
-            .map_err(|errors| syntax_mistakes(source, &errors))?;
+    pub(crate) fn compile(source: &str, wanted: Wanted, scope: &Scope) -> Result<Self, Vec<BadExpression>> {
+        let program = language().compile(source).map_err(|errors| syntax_mistakes(source, &errors))?;
         let checked = check::check(program.expression(), scope);
         let mut mistakes: Vec<BadExpression> = checked
             .mistakes
             .into_iter()
             .map(|mistake| BadExpression {
-                offset: program
-                    .source_info()
-                    .offset_for(mistake.node)
-                    .map_or(0, |(start, _)| start as usize),
+                offset: program.source_info().offset_for(mistake.node).map_or(0, |(start, _)| start as usize),
                 message: mistake.message,
                 help: mistake.help,
             })
@@ -88,17 +79,14 @@ impl Expression {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let form = match &program.expression().expr {
-            Expr::Literal(literal) => constant(literal).map(Form::Constant),
-            _ => narrowing::path_segments(program.expression())
+        let form = if let Expr::Literal(literal) = &program.expression().expr {
+            constant(literal).map(Form::Constant)
+        } else {
+            narrowing::path_segments(program.expression())
                 .filter(|segments| scope.is_plain_path(segments))
-                .map(|segments| Form::Path(segments.into_iter().map(str::to_owned).collect())),
+                .map(|segments| Form::Path(segments.into_iter().map(str::to_owned).collect()))
         };
-        Ok(Self {
-            source: source.to_owned(),
-            form: form.unwrap_or(Form::Program(program)),
-            uses: checked.uses,
-        })
+        Ok(Self { source: source.to_owned(), form: form.unwrap_or(Form::Program(program)), uses: checked.uses })
     }
 
     /// The expression as it is written in the flow.
@@ -127,31 +115,28 @@ impl Expression {
             Form::Program(program) => {
                 let result = program
                     .execute(evaluation.context())
-                    .map_err(|error| EvaluationError(reason(&error)))?;
-                value::to_json(&result).map_err(|what| {
-                    EvaluationError(format!("gave {what}, which no variable can hold"))
-                })
+                    .map_err(|error| EvaluationError(reason(&error, &self.source)))?;
+                value::to_json(&result)
+                    .map_err(|what| EvaluationError(format!("gave {what}, which no variable can hold")))
             }
         }
     }
 
-    pub(crate) fn evaluate_bool(
-        &self,
-        evaluation: &Evaluation<'_>,
-    ) -> Result<bool, EvaluationError> {
+    pub(crate) fn evaluate_bool(&self, evaluation: &Evaluation<'_>) -> Result<bool, EvaluationError> {
         match self.evaluate(evaluation)? {
             Json::Bool(truth) => Ok(truth),
-            other => Err(EvaluationError::wrong_type("true or false", &other)),
+            other @ (Json::Null | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_)) => {
+                Err(EvaluationError::wrong_type("true or false", &other))
+            }
         }
     }
 
-    pub(crate) fn evaluate_text(
-        &self,
-        evaluation: &Evaluation<'_>,
-    ) -> Result<String, EvaluationError> {
+    pub(crate) fn evaluate_text(&self, evaluation: &Evaluation<'_>) -> Result<String, EvaluationError> {
         match self.evaluate(evaluation)? {
             Json::String(text) => Ok(text),
-            other => Err(EvaluationError::wrong_type("text", &other)),
+            other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+                Err(EvaluationError::wrong_type("text", &other))
+            }
         }
     }
 }
@@ -197,38 +182,18 @@ fn constant(literal: &LiteralValue) -> Option<Json> {
 /// The parser may report one slip several times; the first report that is about the text itself is kept.
 fn syntax_mistakes(source: &str, errors: &cel::ParseErrors) -> Vec<BadExpression> {
     const OF_THE_TEXT: &str = "Syntax error: ";
-    let of_the_text = errors
-        .errors
-        .iter()
-        .find(|error| error.msg.starts_with(OF_THE_TEXT));
+    let of_the_text = errors.errors.iter().find(|error| error.msg.starts_with(OF_THE_TEXT));
     let Some(error) = of_the_text.or(errors.errors.first()) else {
         return Vec::new();
     };
-    let (line, column) = (
-        usize::try_from(error.pos.0).unwrap_or(1),
-        usize::try_from(error.pos.1).unwrap_or(1),
-    );
-    let lines_before: usize = source
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
+    let (line, column) = (usize::try_from(error.pos.0).unwrap_or(1), usize::try_from(error.pos.1).unwrap_or(1));
+    let lines_before: usize = source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let comparisons = ["==", "!=", ">=", "<="];
-    let lone_equals = comparisons
-        .iter()
-        .fold(source.to_owned(), |text, sign| text.replace(sign, ""))
-        .contains('=');
-    let help = if lone_equals {
-        "`==` compares; there is no assignment"
-    } else {
-        ""
-    };
+    let lone_equals = comparisons.iter().fold(source.to_owned(), |text, sign| text.replace(sign, "")).contains('=');
+    let help = if lone_equals { "`==` compares; there is no assignment" } else { "" };
     vec![BadExpression {
         offset: lines_before + column.saturating_sub(1),
-        message: format!(
-            "not a valid expression: {}",
-            error.msg.trim_start_matches(OF_THE_TEXT)
-        ),
+        message: format!("not a valid expression: {}", error.msg.trim_start_matches(OF_THE_TEXT)),
         help: help.to_owned(),
     }]
 }
@@ -244,45 +209,40 @@ fn wrong_result(source: &str, of: &Type, wanted: Wanted) -> Option<BadExpression
             format!("write `string({source})`")
         }
         (Wanted::Text, of) if of.without_null().is_text() => {
-            format!(
-                "say what holds when it is null, for instance `{source} != null ? {source} : 'none'`"
-            )
+            format!("say what holds when it is null, for instance `{source} != null ? {source} : 'none'`")
         }
         (Wanted::Bool, of) if of.is_text() => format!("compare it, `{source} == 'value'`"),
         _ => String::new(),
     };
-    (!fits).then(|| BadExpression {
-        offset: 0,
-        message: format!("must give {word}, but gives {}", of.noun()),
-        help,
-    })
+    (!fits).then(|| BadExpression { offset: 0, message: format!("must give {word}, but gives {}", of.noun()), help })
 }
 
 /// The cause of a failed evaluation in words, without the values that the interpreter's own text would show.
-fn reason(error: &ExecutionError) -> String {
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum may grow and part of it is deprecated; every cause ends in the same dead letter"
+)]
+fn reason(error: &ExecutionError, source: &str) -> String {
     match error {
-        ExecutionError::NoSuchKey(name) => format!("there is no `{name}`"),
+        ExecutionError::NoSuchKey(name) if source.contains(name.as_str()) => format!("there is no `{name}`"),
+        // A key that was computed is data of the event.
+        ExecutionError::NoSuchKey(_) => "the map has no such key".to_owned(),
         ExecutionError::NoSuchOverload(overload) => overload.to_string(),
         ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
         ExecutionError::FunctionError { function, .. } => {
             format!("`{function}` cannot work on this value")
         }
-        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
-            "division by zero".to_owned()
-        }
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "division by zero".to_owned(),
         ExecutionError::Overflow(operator, ..) => {
             format!("the result of `{operator}` is too large")
         }
         ExecutionError::IndexOutOfBounds(_) => "the list is shorter than the index".to_owned(),
         ExecutionError::ValuesNotComparable(left, right)
         | ExecutionError::UnsupportedBinaryOperator(_, left, right) => {
-            format!(
-                "{} and {} do not go together",
-                left.type_of(),
-                right.type_of()
-            )
+            format!("{} and {} do not go together", left.type_of(), right.type_of())
         }
-        ExecutionError::UnexpectedType { got, want } => format!("got {got} where {want} is needed"),
+        // What it got is left out: for some functions the interpreter puts the value there.
+        ExecutionError::UnexpectedType { want, .. } => format!("got another type where {want} is needed"),
         ExecutionError::UnsupportedTargetType { target } => {
             format!("not possible on {}", target.type_of())
         }

@@ -35,20 +35,14 @@ pub(crate) fn not_null_when(condition: &IdedExpr, truth: bool) -> Vec<String> {
         return Vec::new();
     };
     match (call.func_name.as_str(), truth) {
-        (operators::LOGICAL_AND, true) | (operators::LOGICAL_OR, false) => call
-            .args
-            .iter()
-            .flat_map(|part| not_null_when(part, truth))
-            .collect(),
-        (operators::LOGICAL_NOT, _) => call
-            .args
-            .iter()
-            .flat_map(|inner| not_null_when(inner, !truth))
-            .collect(),
+        (operators::LOGICAL_AND, true) | (operators::LOGICAL_OR, false) => {
+            call.args.iter().flat_map(|part| not_null_when(part, truth)).collect()
+        }
+        (operators::LOGICAL_NOT, _) => call.args.iter().flat_map(|inner| not_null_when(inner, !truth)).collect(),
         (operators::NOT_EQUALS, true) | (operators::EQUALS, false) => compared_with(call, is_null),
-        (operators::EQUALS, true) => compared_with(call, |other| {
-            matches!(&other.expr, Expr::Literal(_)) && !is_null(other)
-        }),
+        (operators::EQUALS, true) => {
+            compared_with(call, |other| matches!(&other.expr, Expr::Literal(_)) && !is_null(other))
+        }
         _ => Vec::new(),
     }
 }
@@ -59,11 +53,7 @@ fn compared_with(call: &CallExpr, other_side: impl Fn(&IdedExpr) -> bool) -> Vec
         return Vec::new();
     };
     let sides = [(left, right), (right, left)];
-    sides
-        .into_iter()
-        .filter(|(_, other)| other_side(other))
-        .filter_map(|(side, _)| path_of(side))
-        .collect()
+    sides.into_iter().filter(|(_, other)| other_side(other)).filter_map(|(side, _)| path_of(side)).collect()
 }
 
 fn is_null(expression: &IdedExpr) -> bool {

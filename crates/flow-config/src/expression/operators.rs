@@ -29,15 +29,10 @@ impl Checker<'_> {
                 self.truth(inner);
                 Type::Bool
             }
-            (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
-                self.equality(node, left, right)
-            }
+            (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => self.equality(node, left, right),
             (operators::IN, [item, list]) => self.membership(item, list),
             (
-                operator @ (operators::LESS
-                | operators::LESS_EQUALS
-                | operators::GREATER
-                | operators::GREATER_EQUALS),
+                operator @ (operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS),
                 [left, right],
             ) => self.ordering(node, operator, left, right),
             (
@@ -48,7 +43,13 @@ impl Checker<'_> {
                 | operators::MODULO),
                 [left, right],
             ) => self.arithmetic(node, operator, left, right),
-            (operators::NEGATE, [inner]) => self.present(inner),
+            (operators::NEGATE, [inner]) => {
+                let of = self.present(inner);
+                if !matches!(Family::of(&of), Family::Number | Family::Duration | Family::Unknown) {
+                    self.mistake(node.id, format!("`-` does not work on {}", of.noun()), "");
+                }
+                of
+            }
             (operators::INDEX, [container, index]) => self.index(node, container, index),
             // Wraps the condition of `all` and `exists`; it is the parser's, not the author's.
             (operators::NOT_STRICTLY_FALSE, [inner]) => {
@@ -66,13 +67,8 @@ impl Checker<'_> {
 
     fn must_be_truth(&mut self, node: &IdedExpr, of: &Type) {
         if !matches!(of, Type::Bool | Type::Dyn) {
-            let part =
-                path_of(node).map_or_else(|| "this part".to_owned(), |path| format!("`{path}`"));
-            self.mistake(
-                node.id,
-                format!("{part} is {} where true or false is needed", of.noun()),
-                "",
-            );
+            let part = path_of(node).map_or_else(|| "this part".to_owned(), |path| format!("`{path}`"));
+            self.mistake(node.id, format!("{part} is {} where true or false is needed", of.noun()), "");
         }
     }
 
@@ -87,17 +83,8 @@ impl Checker<'_> {
             || Family::of(l) == Family::Unknown
             || Family::of(r) == Family::Unknown;
         if !comparable {
-            let part = path_of(left)
-                .map_or_else(|| "the left side".to_owned(), |path| format!("`{path}`"));
-            self.mistake(
-                node.id,
-                format!(
-                    "{part} is {}, which is never equal to {}",
-                    l.noun(),
-                    r.noun()
-                ),
-                "",
-            );
+            let part = path_of(left).map_or_else(|| "the left side".to_owned(), |path| format!("`{path}`"));
+            self.mistake(node.id, format!("{part} is {}, which is never equal to {}", l.noun(), r.noun()), "");
         }
         Type::Bool
     }
@@ -113,17 +100,9 @@ impl Checker<'_> {
         let word = text.inner();
         if !symbols.iter().any(|symbol| symbol == word) {
             let part = path_of(node).map_or_else(|| "it".to_owned(), |path| format!("`{path}`"));
-            let what = format!(
-                "{part} is one of {}; '{word}' is none of them",
-                symbols.join(", ")
-            );
+            let what = format!("{part} is one of {}; '{word}' is none of them", symbols.join(", "));
             let near = nearest(word, symbols.iter().map(String::as_str));
-            self.mistake(
-                compared.id,
-                what,
-                near.map(|near| format!("did you mean '{near}'?"))
-                    .unwrap_or_default(),
-            );
+            self.mistake(compared.id, what, near.map(|near| format!("did you mean '{near}'?")).unwrap_or_default());
         }
     }
 
@@ -136,43 +115,24 @@ impl Checker<'_> {
             }
         }
         if !matches!(container, Type::List(_) | Type::Map(_) | Type::Dyn) {
-            let what = format!(
-                "`in` needs a list or a map on its right, not {}",
-                container.noun()
-            );
+            let what = format!("`in` needs a list or a map on its right, not {}", container.noun());
             self.mistake(list.id, what, "for texts write `text.contains(part)`");
         }
         Type::Bool
     }
 
-    fn ordering(
-        &mut self,
-        node: &IdedExpr,
-        operator: &str,
-        left: &IdedExpr,
-        right: &IdedExpr,
-    ) -> Type {
+    fn ordering(&mut self, node: &IdedExpr, operator: &str, left: &IdedExpr, right: &IdedExpr) -> Type {
         let (l, r) = (self.present(left), self.present(right));
         let (left_family, right_family) = (Family::of(&l), Family::of(&r));
         let known = left_family != Family::Unknown && right_family != Family::Unknown;
         if known && (left_family != right_family || !left_family.is_ordered()) {
             let sign = operator.trim_matches('_');
-            self.mistake(
-                node.id,
-                format!("`{sign}` cannot compare {} with {}", l.noun(), r.noun()),
-                "",
-            );
+            self.mistake(node.id, format!("`{sign}` cannot compare {} with {}", l.noun(), r.noun()), "");
         }
         Type::Bool
     }
 
-    fn arithmetic(
-        &mut self,
-        node: &IdedExpr,
-        operator: &str,
-        left: &IdedExpr,
-        right: &IdedExpr,
-    ) -> Type {
+    fn arithmetic(&mut self, node: &IdedExpr, operator: &str, left: &IdedExpr, right: &IdedExpr) -> Type {
         let (l, r) = (self.present(left), self.present(right));
         let (plus, minus) = (operator == operators::ADD, operator == operators::SUBSTRACT);
         match (&l, &r) {
@@ -189,21 +149,13 @@ impl Checker<'_> {
             (l, r) => {
                 let sign = operator.trim_matches('_');
                 let help = match (l.is_text(), r.is_text()) {
-                    (true, false) | (false, true) if plus => {
-                        "put `string(…)` around the part that is not text"
-                    }
-                    (false, false)
-                        if Family::of(l) == Family::Number && Family::of(r) == Family::Number =>
-                    {
+                    (true, false) | (false, true) if plus => "put `string(…)` around the part that is not text",
+                    (false, false) if Family::of(l) == Family::Number && Family::of(r) == Family::Number => {
                         "put `double(…)` around the whole number"
                     }
                     _ => "",
                 };
-                self.mistake(
-                    node.id,
-                    format!("`{sign}` does not work on {} and {}", l.noun(), r.noun()),
-                    help,
-                );
+                self.mistake(node.id, format!("`{sign}` does not work on {} and {}", l.noun(), r.noun()), help);
                 Type::Dyn
             }
         }
@@ -215,49 +167,43 @@ impl Checker<'_> {
             Type::List(items) if matches!(by, Type::Int | Type::Dyn) => items.as_ref().clone(),
             Type::Map(values) => values.as_ref().clone(),
             Type::Record(_) | Type::Dyn => Type::Dyn,
-            other => {
-                self.mistake(
-                    node.id,
-                    format!("{} cannot be indexed by {}", other.noun(), by.noun()),
-                    "",
-                );
+            other @ (Type::Null
+            | Type::Bool
+            | Type::Int
+            | Type::Double
+            | Type::Text
+            | Type::Bytes
+            | Type::Duration
+            | Type::Timestamp
+            | Type::Enum(_)
+            | Type::List(_)
+            | Type::Nullable(_)) => {
+                self.mistake(node.id, format!("{} cannot be indexed by {}", other.noun(), by.noun()), "");
                 Type::Dyn
             }
         }
     }
 
-    fn function(
-        &mut self,
-        node: &IdedExpr,
-        name: &str,
-        target: Option<&IdedExpr>,
-        arguments: &[IdedExpr],
-    ) -> Type {
+    fn function(&mut self, node: &IdedExpr, name: &str, target: Option<&IdedExpr>, arguments: &[IdedExpr]) -> Type {
         if let Some(target) = target {
             self.present(target);
         }
         for argument in arguments {
             self.present(argument);
         }
-        let same_name: Vec<&Function> = FUNCTIONS
-            .iter()
-            .filter(|function| function.name == name)
-            .collect();
+        let same_name: Vec<&Function> = FUNCTIONS.iter().filter(|function| function.name == name).collect();
         let fits = |function: &&&Function| function.member == target.is_some();
         let Some(function) = same_name.iter().find(fits) else {
             let (message, help) = match same_name.first() {
-                Some(function) if function.member => (
-                    format!("`{name}` is called on a value"),
-                    format!("for instance `{}`", function.example),
-                ),
-                Some(function) => (
-                    format!("`{name}` is not called on a value"),
-                    format!("for instance `{}`", function.example),
-                ),
-                None => (
-                    format!("unknown function `{name}`"),
-                    suggestion(name, FUNCTIONS.iter().map(|known| known.name)),
-                ),
+                Some(function) if function.member => {
+                    (format!("`{name}` is called on a value"), format!("for instance `{}`", function.example))
+                }
+                Some(function) => {
+                    (format!("`{name}` is not called on a value"), format!("for instance `{}`", function.example))
+                }
+                None => {
+                    (format!("unknown function `{name}`"), suggestion(name, FUNCTIONS.iter().map(|known| known.name)))
+                }
             };
             self.mistake(node.id, message, help);
             return Type::Dyn;
@@ -265,11 +211,7 @@ impl Checker<'_> {
         let (fewest, most) = function.arguments;
         if !(fewest..=most).contains(&arguments.len()) {
             let message = format!("`{name}` is called with {} arguments", arguments.len());
-            self.mistake(
-                node.id,
-                message,
-                format!("for instance `{}`", function.example),
-            );
+            self.mistake(node.id, message, format!("for instance `{}`", function.example));
         }
         function.gives.as_type()
     }
@@ -308,9 +250,6 @@ impl Family {
     }
 
     fn is_ordered(self) -> bool {
-        matches!(
-            self,
-            Self::Number | Self::Text | Self::Bytes | Self::Duration | Self::Timestamp | Self::Bool
-        )
+        matches!(self, Self::Number | Self::Text | Self::Bytes | Self::Duration | Self::Timestamp | Self::Bool)
     }
 }

@@ -22,12 +22,7 @@ pub(crate) fn step_scope(schema: &EventSchema) -> Scope {
         ("subject", text().nullable()),
         ("time", text().nullable()),
     ];
-    let record = [
-        ("topic", text()),
-        ("partition", Type::Int),
-        ("offset", Type::Int),
-        ("key", text().nullable()),
-    ];
+    let record = [("topic", text()), ("partition", Type::Int), ("offset", Type::Int), ("key", text().nullable())];
     Scope {
         variables: vec![
             ("event", Type::of_schema(schema.avro())),
@@ -58,11 +53,7 @@ impl Scope {
         if *root == "vars" {
             return !fields.is_empty();
         }
-        let mut of = self
-            .variables
-            .iter()
-            .find(|(name, _)| name == root)
-            .map(|(_, of)| of);
+        let mut of = self.variables.iter().find(|(name, _)| name == root).map(|(_, of)| of);
         for field in fields {
             of = match of.map(Type::without_null) {
                 Some(Type::Record(record)) => record.field(field),
@@ -83,25 +74,16 @@ pub(crate) struct Needed {
 
 impl Needed {
     pub(crate) fn of(scope: &Scope, uses: &Uses) -> Self {
-        let event = scope
-            .variables
-            .iter()
-            .find(|(name, _)| *name == "event")
-            .map_or(Type::Dyn, |(_, of)| of.clone());
-        let event = match event {
-            Type::Record(record) if !uses.whole_event => {
-                let used = |(name, _): &&(String, Type)| uses.event_fields.contains(name);
-                Type::Record(Arc::new(RecordType {
-                    fields: record.fields.iter().filter(used).cloned().collect(),
-                }))
-            }
-            other => other,
+        let event = scope.variables.iter().find(|(name, _)| *name == "event").map_or(Type::Dyn, |(_, of)| of.clone());
+        let event = if let Type::Record(record) = &event
+            && !uses.whole_event
+        {
+            let used = |(name, _): &&(String, Type)| uses.event_fields.contains(name);
+            Type::Record(Arc::new(RecordType { fields: record.fields.iter().filter(used).cloned().collect() }))
+        } else {
+            event
         };
-        Self {
-            event,
-            ce: uses.variables.contains("ce"),
-            record: uses.variables.contains("record"),
-        }
+        Self { event, ce: uses.variables.contains("ce"), record: uses.variables.contains("record") }
     }
 }
 
@@ -112,37 +94,18 @@ pub(crate) struct Evaluation<'a> {
 }
 
 enum Inputs<'a> {
-    Step {
-        event: &'a Event,
-        record: &'a Record,
-        needed: &'a Needed,
-    },
-    Job {
-        vars: BTreeMap<&'a str, &'a Json>,
-    },
+    Step { event: &'a Event, record: &'a Record, needed: &'a Needed },
+    Job { vars: BTreeMap<&'a str, &'a Json> },
 }
 
 impl<'a> Evaluation<'a> {
     pub(crate) fn of_event(event: &'a Event, record: &'a Record, needed: &'a Needed) -> Self {
-        Self {
-            inputs: Inputs::Step {
-                event,
-                record,
-                needed,
-            },
-            context: OnceCell::new(),
-        }
+        Self { inputs: Inputs::Step { event, record, needed }, context: OnceCell::new() }
     }
 
     pub(crate) fn of_job(vars: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Self {
-        let vars = vars
-            .into_iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .collect();
-        Self {
-            inputs: Inputs::Job { vars },
-            context: OnceCell::new(),
-        }
+        let vars = vars.into_iter().map(|(name, value)| (name.as_str(), value)).collect();
+        Self { inputs: Inputs::Job { vars }, context: OnceCell::new() }
     }
 
     pub(crate) fn context(&self) -> &Context<'static, 'static> {
@@ -150,15 +113,8 @@ impl<'a> Evaluation<'a> {
             // Cheap: the functions live in the shared language.
             let mut context = Context::with_env(language());
             match &self.inputs {
-                Inputs::Step {
-                    event,
-                    record,
-                    needed,
-                } => {
-                    context.add_variable_from_value(
-                        "event",
-                        value::to_cel(&event.data, &needed.event),
-                    );
+                Inputs::Step { event, record, needed } => {
+                    context.add_variable_from_value("event", value::to_cel(&event.data, &needed.event));
                     if needed.ce {
                         context.add_variable_from_value(
                             "ce",
@@ -167,14 +123,11 @@ impl<'a> Evaluation<'a> {
                     }
                     if needed.record {
                         let fields = all_of(RECORD, |name| record_field(record, name));
-                        context
-                            .add_variable_from_value("record", value::to_cel(&fields, &Type::Dyn));
+                        context.add_variable_from_value("record", value::to_cel(&fields, &Type::Dyn));
                     }
                 }
                 Inputs::Job { vars } => {
-                    let entries = vars
-                        .iter()
-                        .map(|(name, of)| ((*name).to_owned(), value::to_cel(of, &Type::Dyn)));
+                    let entries = vars.iter().map(|(name, of)| ((*name).to_owned(), value::to_cel(of, &Type::Dyn)));
                     let map: HashMap<String, Cel> = entries.collect();
                     context.add_variable_from_value("vars", map);
                 }
@@ -185,20 +138,15 @@ impl<'a> Evaluation<'a> {
 
     /// The value at a path that the check has found to exist; absent data fields are null.
     pub(crate) fn look_up(&self, path: &[String]) -> Result<Json, EvaluationError> {
-        let (root, fields) = path
-            .split_first()
-            .ok_or_else(|| EvaluationError("the path is empty".to_owned()))?;
+        let (root, fields) = path.split_first().ok_or_else(|| EvaluationError("the path is empty".to_owned()))?;
         match (&self.inputs, root.as_str(), fields) {
-            (Inputs::Step { event, .. }, "event", fields) => {
-                Ok(below(&event.data, fields)?.unwrap_or(Json::Null))
-            }
+            (Inputs::Step { event, .. }, "event", fields) => Ok(below(&event.data, fields)?.unwrap_or(Json::Null)),
             (Inputs::Step { event, .. }, "ce", [name]) => Ok(ce(event, name)),
             (Inputs::Step { record, .. }, "record", [name]) => Ok(record_field(record, name)),
             (Inputs::Job { vars }, "vars", [name, fields @ ..]) => {
                 let absent = || EvaluationError(format!("the process has no variable `{name}`"));
                 let variable = vars.get(name.as_str()).ok_or_else(absent)?;
-                below(variable, fields)?
-                    .ok_or_else(|| EvaluationError(format!("there is no `{}`", path.join("."))))
+                below(variable, fields)?.ok_or_else(|| EvaluationError(format!("there is no `{}`", path.join("."))))
             }
             _ => Err(EvaluationError(format!("there is no `{}`", path.join(".")))),
         }
@@ -209,18 +157,13 @@ impl<'a> Evaluation<'a> {
 fn below(json: &Json, fields: &[String]) -> Result<Option<Json>, EvaluationError> {
     let mut at = json;
     for (depth, field) in fields.iter().enumerate() {
-        match at {
-            Json::Object(object) => match object.get(field) {
-                Some(inner) => at = inner,
-                None if depth + 1 == fields.len() => return Ok(None),
-                None => return Err(EvaluationError(format!("there is no `{field}`"))),
-            },
-            other => {
-                return Err(EvaluationError(format!(
-                    "`{field}` is asked of {}",
-                    value::noun(other)
-                )));
-            }
+        let Json::Object(object) = at else {
+            return Err(EvaluationError(format!("`{field}` is asked of {}", value::noun(at))));
+        };
+        match object.get(field) {
+            Some(inner) => at = inner,
+            None if depth + 1 == fields.len() => return Ok(None),
+            None => return Err(EvaluationError(format!("there is no `{field}`"))),
         }
     }
     Ok(Some(at.clone()))
@@ -230,12 +173,7 @@ const CE: &[&str] = &["id", "source", "type", "subject", "time"];
 const RECORD: &[&str] = &["topic", "partition", "offset", "key"];
 
 fn all_of(names: &[&str], field: impl Fn(&str) -> Json) -> Json {
-    Json::Object(
-        names
-            .iter()
-            .map(|name| ((*name).to_owned(), field(name)))
-            .collect(),
-    )
+    Json::Object(names.iter().map(|name| ((*name).to_owned(), field(name))).collect())
 }
 
 fn ce(event: &Event, name: &str) -> Json {
@@ -256,11 +194,7 @@ fn record_field(record: &Record, name: &str) -> Json {
         "topic" => Json::String(record.coordinates.topic.to_string()),
         "partition" => Json::from(record.coordinates.partition.get()),
         "offset" => Json::from(record.coordinates.offset.get()),
-        "key" => record
-            .key
-            .as_deref()
-            .and_then(|key| std::str::from_utf8(key).ok())
-            .map_or(Json::Null, Json::from),
+        "key" => record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).map_or(Json::Null, Json::from),
         _ => Json::Null,
     }
 }

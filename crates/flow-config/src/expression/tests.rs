@@ -53,11 +53,7 @@ fn order() -> Json {
 
 fn record(key: Option<&[u8]>) -> Record {
     Record {
-        coordinates: Coordinates {
-            topic: "orders".into(),
-            partition: Partition::new(2),
-            offset: Offset::new(40),
-        },
+        coordinates: Coordinates { topic: "orders".into(), partition: Partition::new(2), offset: Offset::new(40) },
         key: key.map(<[u8]>::to_vec),
         value: None,
         headers: Vec::new(),
@@ -82,9 +78,7 @@ fn value(source: &str) -> Result<Json, EvaluationError> {
 
 fn mistakes(source: &str) -> String {
     let found = compile(source).expect_err(source);
-    let lines = found
-        .into_iter()
-        .map(|mistake| format!("{}: {}; {}", mistake.offset, mistake.message, mistake.help));
+    let lines = found.into_iter().map(|mistake| format!("{}: {}; {}", mistake.offset, mistake.message, mistake.help));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -98,10 +92,7 @@ fn constants_paths_and_programs_give_what_the_language_says() {
         ("event.amount", json!(5.0)),
         ("event.note", Json::Null),
         ("event.note == null", json!(true)),
-        (
-            "event.buyer == null ? 'nobody' : event.buyer.name",
-            json!("nobody"),
-        ),
+        ("event.buyer == null ? 'nobody' : event.buyer.name", json!("nobody")),
         ("'order/' + event.id", json!("order/O-7")),
         ("event.amount / 2.0", json!(2.5)),
         ("event.count + 1", json!(4)),
@@ -112,18 +103,12 @@ fn constants_paths_and_programs_give_what_the_language_says() {
         ("event.tags.colour", json!("red")),
         ("event.tags['colour'].upperAscii()", json!("RED")),
         ("event.kind in ['opened', 'closed']", json!(true)),
-        (
-            "{'id': event.id, 'n': event.count}",
-            json!({"id": "O-7", "n": 3}),
-        ),
+        ("{'id': event.id, 'n': event.count}", json!({"id": "O-7", "n": 3})),
         ("duration('36h')", json!("PT129600S")),
         ("ce.id", json!("e-1")),
         ("ce.source + ce.type", json!("/shoporder")),
         ("ce.subject", Json::Null),
-        (
-            "record.topic + '/' + string(record.partition)",
-            json!("orders/2"),
-        ),
+        ("record.topic + '/' + string(record.partition)", json!("orders/2")),
         ("record.offset", json!(40)),
         ("record.key", json!("k-1")),
         ("event", event(order()).data),
@@ -134,20 +119,8 @@ fn constants_paths_and_programs_give_what_the_language_says() {
 
 #[test]
 fn a_path_gives_the_same_with_and_without_the_interpreter() {
-    for path in [
-        "event.id",
-        "event.amount",
-        "event.note",
-        "event.lines",
-        "event.buyer",
-        "ce.subject",
-        "record.key",
-    ] {
-        assert_eq!(
-            value(path),
-            value(&format!("true ? {path} : null")),
-            "{path}"
-        );
+    for path in ["event.id", "event.amount", "event.note", "event.lines", "event.buyer", "ce.subject", "record.key"] {
+        assert_eq!(value(path), value(&format!("true ? {path} : null")), "{path}");
     }
 }
 
@@ -177,6 +150,7 @@ fn mistakes_name_the_part_and_what_would_be_right() {
             "Buyer{name: 'x'}",
             "event.?note",
             "record.kay",
+            "-event.id",
         ]
         .map(|source| format!("{source}\n    {}", mistakes(source).replace('\n', "\n    ")))
         .join("\n")
@@ -209,17 +183,12 @@ fn a_condition_proves_that_a_field_is_there() {
 fn a_failed_evaluation_tells_the_cause_and_no_data() {
     for (source, cause) in [
         ("event.tags.size", "there is no `size`"),
+        ("event.tags[event.id]", "the map has no such key"),
         ("event.lines[7].sku", "the list is shorter than the index"),
         ("1 / (event.count - 3)", "division by zero"),
         ("int(event.id)", "`int` cannot work on this value"),
-        (
-            "dyn(event.id) + dyn(event.count)",
-            "string and int do not go together",
-        ),
-        (
-            "event.amount / 0.0",
-            "gave a number that is not finite, which no variable can hold",
-        ),
+        ("dyn(event.id) + dyn(event.count)", "string and int do not go together"),
+        ("event.amount / 0.0", "gave a number that is not finite, which no variable can hold"),
     ] {
         let error = value(source).expect_err(source).to_string();
         assert_eq!(error, cause, "{source}");
@@ -233,32 +202,19 @@ fn only_what_expressions_use_is_converted() {
     let uses = |source: &str| compile(source).expect(source).interpreter_uses().cloned();
     assert_eq!(uses("event.id"), None, "a path needs no interpreter");
     let fields = uses("event.kind == 'opened' && size(event.id) > 2").expect("a program");
-    assert_eq!(
-        fields
-            .event_fields
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>(),
-        ["id", "kind"]
-    );
+    assert_eq!(fields.event_fields.iter().map(String::as_str).collect::<Vec<_>>(), ["id", "kind"]);
     assert!(!fields.whole_event);
     let whole = uses("size(event) > 2").expect("a program");
     assert!(whole.whole_event);
     let needed = format!("{:?}", Needed::of(&scope, &fields));
-    assert!(
-        needed.contains("\"kind\"") && !needed.contains("\"amount\""),
-        "{needed}"
-    );
+    assert!(needed.contains("\"kind\"") && !needed.contains("\"amount\""), "{needed}");
 }
 
 #[test]
 fn a_process_variable_that_is_absent_is_named() {
-    let expression =
-        Expression::compile("vars.decision", Wanted::Text, &job_scope()).expect("compiles");
+    let expression = Expression::compile("vars.decision", Wanted::Text, &job_scope()).expect("compiles");
     let vars = BTreeMap::from([("other".to_owned(), json!("x"))]);
-    let error = expression
-        .evaluate(&Evaluation::of_job(&vars))
-        .expect_err("absent");
+    let error = expression.evaluate(&Evaluation::of_job(&vars)).expect_err("absent");
     assert_eq!(error.to_string(), "the process has no variable `decision`");
 }
 

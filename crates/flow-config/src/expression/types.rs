@@ -36,10 +36,7 @@ pub(crate) struct RecordType {
 
 impl RecordType {
     pub(crate) fn field(&self, name: &str) -> Option<&Type> {
-        self.fields
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, of)| of)
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, of)| of)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
@@ -53,18 +50,11 @@ impl Type {
         let resolved = ResolvedSchema::try_from(schema).ok();
         let none = HashMap::new();
         let names = resolved.as_ref().map_or(&none, ResolvedSchema::get_names);
-        Reader {
-            names,
-            open: Vec::new(),
-        }
-        .read(schema)
+        Reader { names, open: Vec::new() }.read(schema)
     }
 
     pub(crate) fn record(fields: impl IntoIterator<Item = (&'static str, Type)>) -> Self {
-        let fields = fields
-            .into_iter()
-            .map(|(name, of)| (name.to_owned(), of))
-            .collect();
+        let fields = fields.into_iter().map(|(name, of)| (name.to_owned(), of)).collect();
         Self::Record(Arc::new(RecordType { fields }))
     }
 
@@ -87,10 +77,7 @@ impl Type {
 
     /// The type once null is ruled out.
     pub(crate) fn without_null(&self) -> &Self {
-        match self {
-            Self::Nullable(inner) => inner,
-            other => other,
-        }
+        if let Self::Nullable(inner) = self { inner } else { self }
     }
 
     pub(crate) fn may_be_null(&self) -> bool {
@@ -111,11 +98,7 @@ impl Type {
             (left, right) if left.is_text() && right.is_text() => Self::Text,
             _ => Self::Dyn,
         };
-        if self.may_be_null() || other.may_be_null() {
-            joined.nullable()
-        } else {
-            joined
-        }
+        if self.may_be_null() || other.may_be_null() { joined.nullable() } else { joined }
     }
 
     /// The word for it in messages.
@@ -181,19 +164,13 @@ impl<'s> Reader<'s> {
             return Type::Dyn;
         }
         self.open.push(&record.name);
-        let fields = record
-            .fields
-            .iter()
-            .map(|field| (field.name.clone(), self.read(&field.schema)))
-            .collect();
+        let fields = record.fields.iter().map(|field| (field.name.clone(), self.read(&field.schema))).collect();
         self.open.pop();
         Type::Record(Arc::new(RecordType { fields }))
     }
 
     fn union(&mut self, union: &'s UnionSchema) -> Type {
         let variants = union.variants().iter().map(|variant| self.read(variant));
-        variants
-            .reduce(|left, right| left.or(&right))
-            .unwrap_or(Type::Null)
+        variants.reduce(|left, right| left.or(&right)).unwrap_or(Type::Null)
     }
 }

@@ -15,36 +15,20 @@ pub(crate) fn to_cel(json: &Json, of: &Type) -> Cel {
     match (json, of.without_null()) {
         (Json::Object(object), Type::Record(record)) => {
             let field = |(name, of): &(String, Type)| {
-                let value = object
-                    .get(name)
-                    .map_or(Cel::Null, |value| to_cel(value, of));
+                let value = object.get(name).map_or(Cel::Null, |value| to_cel(value, of));
                 (Key::String(Arc::new(name.clone())), value)
             };
             let map: HashMap<Key, Cel> = record.fields.iter().map(field).collect();
             Cel::Map(Map { map: Arc::new(map) })
         }
         (Json::Object(object), of) => {
-            let values = if let Type::Map(values) = of {
-                values.as_ref()
-            } else {
-                &Type::Dyn
-            };
-            let entry = |(name, value): (&String, &Json)| {
-                (Key::String(Arc::new(name.clone())), to_cel(value, values))
-            };
-            Cel::Map(Map {
-                map: Arc::new(object.iter().map(entry).collect()),
-            })
+            let values = if let Type::Map(values) = of { values.as_ref() } else { &Type::Dyn };
+            let entry = |(name, value): (&String, &Json)| (Key::String(Arc::new(name.clone())), to_cel(value, values));
+            Cel::Map(Map { map: Arc::new(object.iter().map(entry).collect()) })
         }
         (Json::Array(array), of) => {
-            let items = if let Type::List(items) = of {
-                items.as_ref()
-            } else {
-                &Type::Dyn
-            };
-            Cel::List(Arc::new(
-                array.iter().map(|item| to_cel(item, items)).collect(),
-            ))
+            let items = if let Type::List(items) = of { items.as_ref() } else { &Type::Dyn };
+            Cel::List(Arc::new(array.iter().map(|item| to_cel(item, items)).collect()))
         }
         (Json::Number(number), of) => number_to_cel(number, of),
         (Json::String(text), _) => Cel::String(Arc::new(text.clone())),
@@ -70,19 +54,12 @@ pub(crate) fn to_json(value: &Cel) -> Result<Json, &'static str> {
         Cel::Bool(truth) => Json::Bool(*truth),
         Cel::Int(number) => Json::from(*number),
         Cel::UInt(number) => Json::from(*number),
-        Cel::Float(number) => {
-            Json::Number(Number::from_f64(*number).ok_or("a number that is not finite")?)
-        }
+        Cel::Float(number) => Json::Number(Number::from_f64(*number).ok_or("a number that is not finite")?),
         Cel::String(text) => Json::String(text.as_str().to_owned()),
         Cel::List(items) => Json::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
         Cel::Map(map) => {
             let entry = |(key, value): (&Key, &Cel)| Ok((key.to_string(), to_json(value)?));
-            Json::Object(
-                map.map
-                    .iter()
-                    .map(entry)
-                    .collect::<Result<_, &'static str>>()?,
-            )
+            Json::Object(map.map.iter().map(entry).collect::<Result<_, &'static str>>()?)
         }
         Cel::Duration(duration) => Json::String(duration.to_string()),
         Cel::Timestamp(time) => Json::String(time.to_rfc3339()),

@@ -46,19 +46,12 @@ impl Job {
         let decision = value.and_then(|value| match value {
             Json::String(text) => Ok(Some(text)),
             Json::Null => Ok(None),
-            other => Err(EvaluationError(format!(
-                "must give text, but gave {}",
-                noun(&other)
-            ))),
+            other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+                Err(EvaluationError(format!("must give text, but gave {}", noun(&other))))
+            }
         });
-        decision.map_err(|cause| {
-            PlanError::expression(
-                &self.file,
-                &format!("job {}", self.topic),
-                &self.decision,
-                &cause,
-            )
-        })
+        decision
+            .map_err(|cause| PlanError::expression(&self.file, &format!("job {}", self.topic), &self.decision, &cause))
     }
 }
 
@@ -66,44 +59,23 @@ impl Job {
 const DEFAULT_DECISION: &str = "vars.decision";
 
 pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
-    let topic = section.required_string(
-        "topic",
-        "the external-worker topic in the model, topic = \"tickets.outcome\"",
-    );
+    let topic = section.required_string("topic", "the external-worker topic in the model, topic = \"tickets.outcome\"");
     if let Some(at) = section.key_at("call") {
-        section.report(
-            at,
-            "call",
-            "calls to other systems are not supported yet",
-            "write publish = \"outcome\"",
-        );
+        section.report(at, "call", "calls to other systems are not supported yet", "write publish = \"outcome\"");
     }
     for later in ["result", "bpmn_error"] {
         if let Some(at) = section.key_at(later) {
-            section.report(
-                at,
-                later,
-                "belongs to `call`, which is not supported yet",
-                "remove it",
-            );
+            section.report(at, later, "belongs to `call`, which is not supported yet", "remove it");
         }
     }
-    let publish =
-        match section.has("call") || section.require("publish", "write publish = \"outcome\"") {
-            true => section.one_of("publish", &[("outcome", Publish::Outcome)]),
-            false => None,
-        };
+    let publish = match section.has("call") || section.require("publish", "write publish = \"outcome\"") {
+        true => section.one_of("publish", &[("outcome", Publish::Outcome)]),
+        false => None,
+    };
     let scope = job_scope();
     let decision = match section.has("decision") {
         true => expression(&section, "decision", Wanted::Text, &scope),
-        false => compile(
-            &section,
-            "decision",
-            section.at()..section.at(),
-            DEFAULT_DECISION,
-            Wanted::Text,
-            &scope,
-        ),
+        false => compile(&section, "decision", section.at()..section.at(), DEFAULT_DECISION, Wanted::Text, &scope),
     };
     section.get("decision");
     let include = section.strings("include").unwrap_or_default();
@@ -111,10 +83,7 @@ pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
     Some(Job {
         topic: topic?.get_ref().as_str().into(),
         publish: publish?,
-        include: include
-            .iter()
-            .map(|name| name.get_ref().as_str().into())
-            .collect(),
+        include: include.iter().map(|name| name.get_ref().as_str().into()).collect(),
         decision: decision?,
         file: Arc::clone(file),
     })

@@ -32,10 +32,7 @@ pub(super) fn check(document: &Document, dir: &Path, root: &Spanned<DeTable<'_>>
         }
     };
     let mut declared = Declared::default();
-    let unreadable: Vec<Problem> = files
-        .iter()
-        .filter_map(|file| scan(file, &mut declared).err())
-        .collect();
+    let unreadable: Vec<Problem> = files.iter().filter_map(|file| scan(file, &mut declared).err()).collect();
     let complete = unreadable.is_empty();
     document.add(unreadable);
     if complete && !files.is_empty() {
@@ -46,20 +43,12 @@ pub(super) fn check(document: &Document, dir: &Path, root: &Spanned<DeTable<'_>>
 
 /// The BPMN files of a folder, sorted.
 fn model_files(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let unreadable =
-        |error: std::io::Error| Problem::of_file(dir, format!("cannot be listed: {error}"), "");
+    let unreadable = |error: std::io::Error| Problem::of_file(dir, format!("cannot be listed: {error}"), "");
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_lowercase();
-        if [".bpmn", ".bpmn20.xml", ".bpmn.xml"]
-            .iter()
-            .any(|ending| name.ends_with(ending))
-        {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if [".bpmn", ".bpmn20.xml", ".bpmn.xml"].iter().any(|ending| name.ends_with(ending)) {
             files.push(path);
         }
     }
@@ -68,20 +57,13 @@ fn model_files(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
 }
 
 fn scan(file: &Path, declared: &mut Declared) -> Result<(), Problem> {
-    let unreadable = |error: String| {
-        Problem::of_file(
-            file,
-            format!("is not readable as BPMN: {error}"),
-            "export the model again",
-        )
-    };
+    let unreadable =
+        |error: String| Problem::of_file(file, format!("is not readable as BPMN: {error}"), "export the model again");
     let mut reader = Reader::from_file(file).map_err(|error| unreadable(error.to_string()))?;
     let mut buffer = Vec::new();
     loop {
         match reader.read_event_into(&mut buffer) {
-            Ok(Event::Start(element) | Event::Empty(element)) => {
-                note(&element, declared).map_err(unreadable)?
-            }
+            Ok(Event::Start(element) | Event::Empty(element)) => note(&element, declared).map_err(unreadable)?,
             Ok(Event::Eof) => return Ok(()),
             Ok(
                 Event::End(_)
@@ -105,9 +87,7 @@ fn note(element: &BytesStart<'_>, declared: &mut Declared) -> Result<(), String>
         for attribute in element.attributes() {
             let attribute = attribute.map_err(|error| error.to_string())?;
             if attribute.key.local_name().as_ref() == name.as_bytes() {
-                let value = attribute
-                    .unescape_value()
-                    .map_err(|error| error.to_string())?;
+                let value = attribute.unescape_value().map_err(|error| error.to_string())?;
                 return Ok(Some(value.into_owned()));
             }
         }
@@ -133,25 +113,14 @@ fn compare(document: &Document, root: &DeTable<'_>, declared: &Declared) {
             help if help.is_empty() => "the models have none".to_owned(),
             help => help,
         };
-        document.report(
-            at,
-            field,
-            format!("no model in this folder has the {what} `{name}`"),
-            help,
-        );
+        document.report(at, field, format!("no model in this folder has the {what} `{name}`"), help);
     };
     for (section, field, what, known, any) in [
         ("step", "start", "process", &declared.processes, false),
         ("step", "terminate", "process", &declared.processes, false),
         ("step", "definition", "process", &declared.processes, false),
         ("step", "message", "message", &declared.messages, false),
-        (
-            "job",
-            "topic",
-            "external-worker topic",
-            &declared.job_topics,
-            declared.any_job_topic,
-        ),
+        ("job", "topic", "external-worker topic", &declared.job_topics, declared.any_job_topic),
     ] {
         for (at, name) in texts(root, section, field) {
             if !any && !known.contains(name) {
@@ -162,16 +131,9 @@ fn compare(document: &Document, root: &DeTable<'_>, declared: &Declared) {
 }
 
 /// The texts of one field over all tables of an array.
-fn texts<'a>(
-    root: &'a DeTable<'_>,
-    section: &str,
-    field: &'a str,
-) -> impl Iterator<Item = (usize, &'a str)> {
-    let tables = root
-        .get(section)
-        .and_then(|value| value.get_ref().as_array())
-        .into_iter()
-        .flat_map(|array| array.iter());
+fn texts<'a>(root: &'a DeTable<'_>, section: &str, field: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    let tables =
+        root.get(section).and_then(|value| value.get_ref().as_array()).into_iter().flat_map(|array| array.iter());
     tables.filter_map(move |table| {
         let value: &Spanned<DeValue<'_>> = table.get_ref().as_table()?.get(field)?;
         Some((value.span().start, value.get_ref().as_str()?))

@@ -12,7 +12,7 @@ use super::source::Located;
 use super::step::{Action, ENGINE_TEXT_LIMIT, Step};
 use crate::expression::{Evaluation, EvaluationError};
 
-/// Names and values for the process, in the order of the flow file's names.
+/// Names and values for the process, sorted by name.
 pub type Variables = Vec<(Arc<str>, Json)>;
 
 /// What an event means to a flow.
@@ -94,22 +94,11 @@ impl fmt::Debug for PlannedAction {
     /// Business keys and variables are data of the source system and are not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, definition, variables) = match self {
-            Self::Start {
-                definition,
-                variables,
-                ..
-            } => ("Start", definition, variables.len()),
-            Self::Message {
-                definition,
-                variables,
-                ..
-            } => ("Message", definition, variables.len()),
+            Self::Start { definition, variables, .. } => ("Start", definition, variables.len()),
+            Self::Message { definition, variables, .. } => ("Message", definition, variables.len()),
             Self::Terminate { definition, .. } => ("Terminate", definition, 0),
         };
-        f.debug_struct(name)
-            .field("definition", definition)
-            .field("variables", &variables)
-            .finish_non_exhaustive()
+        f.debug_struct(name).field("definition", definition).field("variables", &variables).finish_non_exhaustive()
     }
 }
 
@@ -162,12 +151,7 @@ impl PlanError {
         }
     }
 
-    pub(super) fn expression(
-        file: &Arc<str>,
-        place: &str,
-        at: &Located,
-        cause: &EvaluationError,
-    ) -> Self {
+    pub(super) fn expression(file: &Arc<str>, place: &str, at: &Located, cause: &EvaluationError) -> Self {
         Self::Expression {
             file: Arc::clone(file),
             line: at.line,
@@ -189,25 +173,13 @@ impl Flow {
         let evaluation = Evaluation::of_event(event, record, &self.needed);
         let key = self.key_of(&evaluation, record)?;
         for (index, step) in self.steps.iter().enumerate() {
-            let at = Place {
-                flow: self,
-                index,
-                step,
-            };
+            let at = Place { flow: self, index, step };
             if at.applies(&evaluation)? {
                 let action = Some(at.action(&evaluation)?);
-                return Ok(Planned {
-                    key,
-                    action,
-                    step: Some(index),
-                });
+                return Ok(Planned { key, action, step: Some(index) });
             }
         }
-        Ok(Planned {
-            key,
-            action: None,
-            step: None,
-        })
+        Ok(Planned { key, action: None, step: None })
     }
 
     /// The key by which `event` is kept in order: the flow's `key`, else the record's key, else none.
@@ -221,8 +193,7 @@ impl Flow {
     fn key_of(&self, evaluation: &Evaluation<'_>, record: &Record) -> Result<LaneKey, PlanError> {
         if let Some(key) = &self.source.key {
             let text = key.expression.evaluate_text(evaluation);
-            let text = text
-                .map_err(|cause| PlanError::expression(&self.file_name(), "source", key, &cause))?;
+            let text = text.map_err(|cause| PlanError::expression(&self.file_name(), "source", key, &cause))?;
             return Ok(LaneKey::Key(text.into_bytes()));
         }
         Ok(match &record.key {
@@ -248,9 +219,7 @@ impl Place<'_> {
         let Some(when) = &self.step.when else {
             return Ok(true);
         };
-        when.expression
-            .evaluate_bool(evaluation)
-            .map_err(|cause| self.failed(when, &cause))
+        when.expression.evaluate_bool(evaluation).map_err(|cause| self.failed(when, &cause))
     }
 
     fn action(&self, evaluation: &Evaluation<'_>) -> Result<PlannedAction, PlanError> {
@@ -261,30 +230,22 @@ impl Place<'_> {
                 business_key,
                 variables: self.variables(evaluation)?,
             },
-            Action::Message {
-                definition,
-                message,
-                hold_for,
-            } => PlannedAction::Message {
+            Action::Message { definition, message, hold_for } => PlannedAction::Message {
                 definition: Arc::clone(definition),
                 message: Arc::clone(message),
                 business_key,
                 variables: self.variables(evaluation)?,
                 hold_for: *hold_for,
             },
-            Action::Terminate { definition } => PlannedAction::Terminate {
-                definition: Arc::clone(definition),
-                business_key,
-            },
+            Action::Terminate { definition } => {
+                PlannedAction::Terminate { definition: Arc::clone(definition), business_key }
+            }
         })
     }
 
     fn business_key(&self, evaluation: &Evaluation<'_>) -> Result<String, PlanError> {
         let at = &self.step.business_key;
-        let key = at
-            .expression
-            .evaluate_text(evaluation)
-            .map_err(|cause| self.failed(at, &cause))?;
+        let key = at.expression.evaluate_text(evaluation).map_err(|cause| self.failed(at, &cause))?;
         // As the engine counts: its columns hold UTF-16 units.
         let length = key.encode_utf16().count();
         if (1..=ENGINE_TEXT_LIMIT).contains(&length) {
@@ -302,10 +263,7 @@ impl Place<'_> {
 
     fn variables(&self, evaluation: &Evaluation<'_>) -> Result<Variables, PlanError> {
         let variable = |(name, at): &(Arc<str>, Located)| {
-            let value = at
-                .expression
-                .evaluate(evaluation)
-                .map_err(|cause| self.failed(at, &cause))?;
+            let value = at.expression.evaluate(evaluation).map_err(|cause| self.failed(at, &cause))?;
             Ok((Arc::clone(name), value))
         };
         self.step.variables.iter().map(variable).collect()

@@ -23,47 +23,29 @@ pub(super) fn flow(dir: &Path, schemas: &Schemas) -> Result<Flow, Vec<Problem>> 
         (Some(flow), problems) if problems.is_empty() => Ok(flow),
         (_, problems) if !problems.is_empty() => Err(problems),
         // Every absent part has been reported; this line keeps a flow from vanishing in silence if one is not.
-        _ => Err(vec![Problem::of_file(
-            file,
-            "cannot be used, for a reason that was not found",
-            "",
-        )]),
+        _ => Err(vec![Problem::of_file(file, "cannot be used, for a reason that was not found", "")]),
     }
 }
 
 fn read(document: &Document, dir: &Path, schemas: &Schemas) -> Option<Flow> {
     let parsed = document.parse();
     let root = Section::root(document, &parsed);
-    let name = root
-        .require("flow", "write [flow] and name = \"…\"")
-        .then(|| root.table("flow"))
-        .flatten()
-        .and_then(flow_name);
-    let source = root.require(
-        "source",
-        "write [source] with topics, schema and start_from",
-    );
+    let name =
+        root.require("flow", "write [flow] and name = \"…\"").then(|| root.table("flow")).flatten().and_then(flow_name);
+    let source = root.require("source", "write [source] with topics, schema and start_from");
     let (source, scope) = match source.then(|| root.table("source")).flatten() {
         Some(section) => source::read(section, schemas),
         None => (None, None),
     };
     let sections = root.tables("step");
     if sections.is_empty() {
-        root.report(
-            0,
-            "step",
-            "is missing, so every event would be filtered",
-            "write at least one [[step]]",
-        );
+        root.report(0, "step", "is missing, so every event would be filtered", "write at least one [[step]]");
     }
     let file: Arc<str> = document.file().display().to_string().into();
     let steps = step::read_all(sections, scope.as_ref());
     let jobs = jobs(root.tables("job"), &file);
-    let reply = root
-        .require("reply", "write [reply] and topic = \"…\"")
-        .then(|| root.table("reply"))
-        .flatten()
-        .and_then(reply);
+    let reply =
+        root.require("reply", "write [reply] and topic = \"…\"").then(|| root.table("reply")).flatten().and_then(reply);
     let limits = root.table("limits").map(limits).unwrap_or_default();
     let models = model::check(document, dir, &parsed);
     root.finish();
@@ -86,10 +68,7 @@ fn needed(scope: &Scope, source: &Option<source::Source>, steps: &[step::Step]) 
     let key = source.iter().filter_map(|source| source.key.as_ref());
     let of_steps = steps.iter().flat_map(|step| {
         let variables = step.variables.iter().map(|(_, variable)| variable);
-        step.when
-            .iter()
-            .chain([&step.business_key])
-            .chain(variables)
+        step.when.iter().chain([&step.business_key]).chain(variables)
     });
     let mut uses = Uses::default();
     for located in key.chain(of_steps) {
@@ -111,10 +90,7 @@ fn flow_name(section: Section<'_>) -> Option<Arc<str>> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let help = "use letters, digits, - and _; topics are called xc.<name>.dlq and so on";
         if text.is_empty() || text.len() > FLOW_NAME_LIMIT {
-            let message = format!(
-                "must have 1 to {FLOW_NAME_LIMIT} characters, not {}",
-                text.len()
-            );
+            let message = format!("must have 1 to {FLOW_NAME_LIMIT} characters, not {}", text.len());
             section.report(name.span().start, "name", message, help);
         } else if let Some(wrong) = text.chars().find(|c| !allowed(*c)) {
             section.report(
@@ -136,12 +112,7 @@ fn jobs(sections: Vec<Section<'_>>, file: &Arc<str>) -> Vec<Job> {
             continue;
         };
         if jobs.iter().any(|other| other.topic == job.topic) {
-            document.report(
-                at,
-                "job.topic",
-                format!("`{}` is served by two jobs", job.topic),
-                "remove one of them",
-            );
+            document.report(at, "job.topic", format!("`{}` is served by two jobs", job.topic), "remove one of them");
         }
         jobs.push(job);
     }
@@ -150,88 +121,47 @@ fn jobs(sections: Vec<Section<'_>>, file: &Arc<str>) -> Vec<Job> {
 
 fn reply(section: Section<'_>) -> Option<Reply> {
     let topic = section.required_string("topic", "for instance topic = \"crm.tickets.replies.v1\"");
-    let format = section.one_of(
-        "format",
-        &[("json", ReplyEncoding::Json), ("avro", ReplyEncoding::Avro)],
-    );
+    let format = section.one_of("format", &[("json", ReplyEncoding::Json), ("avro", ReplyEncoding::Avro)]);
     section.finish_as(|section| {
         let topic = topic?;
         check_topic(section, "topic", topic.span().start, topic.get_ref());
-        Some(Reply {
-            topic: topic.get_ref().as_str().into(),
-            format: format.unwrap_or(ReplyEncoding::Json),
-        })
+        Some(Reply { topic: topic.get_ref().as_str().into(), format: format.unwrap_or(ReplyEncoding::Json) })
     })
 }
 
 fn limits(section: Section<'_>) -> Limits {
     let default = Limits::default();
     let count = |name, fallback: usize| {
-        section
-            .integer(name, 1..=1_000_000)
-            .and_then(|count| usize::try_from(count).ok())
-            .unwrap_or(fallback)
+        section.integer(name, 1..=1_000_000).and_then(|count| usize::try_from(count).ok()).unwrap_or(fallback)
     };
     let limits = Limits {
         max_in_flight: count("max_in_flight", default.max_in_flight),
         max_held: count("max_held", default.max_held),
-        retry_initial: section
-            .duration("retry_initial", Zero::Refused)
-            .unwrap_or(default.retry_initial),
-        retry_max: section
-            .duration("retry_max", Zero::Refused)
-            .unwrap_or(default.retry_max),
-        give_up_after: section
-            .duration("give_up_after", Zero::Refused)
-            .unwrap_or(default.give_up_after),
+        retry_initial: section.duration("retry_initial", Zero::Refused).unwrap_or(default.retry_initial),
+        retry_max: section.duration("retry_max", Zero::Refused).unwrap_or(default.retry_max),
+        give_up_after: section.duration("give_up_after", Zero::Refused).unwrap_or(default.give_up_after),
         on_exhausted: on_exhausted(&section),
     };
     if limits.retry_initial > limits.retry_max {
-        section.report(
-            section.at(),
-            "retry_initial",
-            "is longer than retry_max",
-            "make retry_max the longer one",
-        );
+        section.report(section.at(), "retry_initial", "is longer than retry_max", "make retry_max the longer one");
     }
     section.finish();
     limits
 }
 
 fn on_exhausted(section: &Section<'_>) -> OnExhausted {
-    let later = section
-        .string("on_exhausted")
-        .filter(|word| word.get_ref() == "quarantine-key");
+    let later = section.string("on_exhausted").filter(|word| word.get_ref() == "quarantine-key");
     if let Some(word) = later {
-        section.report(
-            word.span().start,
-            "on_exhausted",
-            "\"quarantine-key\" is not supported yet",
-            "write \"next\"",
-        );
+        section.report(word.span().start, "on_exhausted", "\"quarantine-key\" is not supported yet", "write \"next\"");
         return OnExhausted::Next;
     }
-    section
-        .one_of("on_exhausted", &[("next", OnExhausted::Next)])
-        .unwrap_or(OnExhausted::Next)
+    section.one_of("on_exhausted", &[("next", OnExhausted::Next)]).unwrap_or(OnExhausted::Next)
 }
 
 /// Compiles the expression in a field of `section`, if the field is there.
-pub(super) fn expression(
-    section: &Section<'_>,
-    name: &'static str,
-    wanted: Wanted,
-    scope: &Scope,
-) -> Option<Located> {
+pub(super) fn expression(section: &Section<'_>, name: &'static str, wanted: Wanted, scope: &Scope) -> Option<Located> {
     let source = section.string(name)?;
-    compile(
-        section,
-        name,
-        source.span(),
-        source.get_ref(),
-        wanted,
-        scope,
-    )
+    compile(section, name, source.span(), source.get_ref(), wanted, scope)
 }
 
 pub(super) fn compile(
@@ -244,11 +174,9 @@ pub(super) fn compile(
 ) -> Option<Located> {
     let document = section.document;
     match Expression::compile(source, wanted, scope) {
-        Ok(expression) => Some(Located {
-            expression,
-            field: section.path_of(name),
-            line: document.position(span.start).0,
-        }),
+        Ok(expression) => {
+            Some(Located { expression, field: section.path_of(name), line: document.position(span.start).0 })
+        }
         Err(mistakes) => {
             // Only where the file holds the expression letter by letter is the place inside it known.
             let written = document.slice(span.clone());
@@ -272,10 +200,5 @@ pub(super) fn check_topic(section: &Section<'_>, field: &str, at: usize, topic: 
     } else {
         return;
     };
-    section.report(
-        at,
-        field,
-        problem,
-        "Kafka takes letters, digits, `.`, `_` and `-`",
-    );
+    section.report(at, field, problem, "Kafka takes letters, digits, `.`, `_` and `-`");
 }

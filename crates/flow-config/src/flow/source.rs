@@ -65,16 +65,12 @@ pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, 
     let schema = schema(&section, schemas);
     let scope = schema.as_deref().map(step_scope);
     let start_from = start_from(&section);
-    let key = scope
-        .as_ref()
-        .and_then(|scope| expression(&section, "key", Wanted::Text, scope));
+    let key = scope.as_ref().and_then(|scope| expression(&section, "key", Wanted::Text, scope));
     if scope.is_none() {
         section.get("key");
     }
     let on_null = on_null(&section);
-    let max_body = section
-        .integer("max_body", 1..=64 * 1024 * 1024)
-        .and_then(|bytes| usize::try_from(bytes).ok());
+    let max_body = section.integer("max_body", 1..=64 * 1024 * 1024).and_then(|bytes| usize::try_from(bytes).ok());
     section.finish();
     let source = || {
         Some(Source {
@@ -90,17 +86,10 @@ pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, 
 }
 
 fn topics(section: &Section<'_>) -> Option<Vec<Arc<str>>> {
-    section
-        .require("topics", "for instance topics = [\"crm.tickets.v1\"]")
-        .then_some(())?;
+    section.require("topics", "for instance topics = [\"crm.tickets.v1\"]").then_some(())?;
     let topics = section.strings("topics")?;
     if topics.is_empty() {
-        section.report(
-            section.at(),
-            "topics",
-            "names no topic",
-            "for instance topics = [\"crm.tickets.v1\"]",
-        );
+        section.report(section.at(), "topics", "names no topic", "for instance topics = [\"crm.tickets.v1\"]");
     }
     let mut seen: Vec<Arc<str>> = Vec::new();
     for topic in topics {
@@ -108,12 +97,7 @@ fn topics(section: &Section<'_>) -> Option<Vec<Arc<str>>> {
         let at = topic.span().start;
         check_topic(section, "topics", at, &name);
         if seen.contains(&name) {
-            section.report(
-                at,
-                "topics",
-                format!("names `{name}` twice"),
-                "remove one of them",
-            );
+            section.report(at, "topics", format!("names `{name}` twice"), "remove one of them");
         } else if name.starts_with("xc.") {
             let message = format!("`{name}` is one of xConnector's own topics");
             section.report(at, "topics", message, "read the topic of the source system");
@@ -124,20 +108,13 @@ fn topics(section: &Section<'_>) -> Option<Vec<Arc<str>>> {
 }
 
 fn schema(section: &Section<'_>, schemas: &Schemas) -> Option<Arc<EventSchema>> {
-    let name = section.required_string(
-        "schema",
-        "for instance schema = \"ticket/v1\", the file schemas/ticket/v1.avsc",
-    )?;
+    let name =
+        section.required_string("schema", "for instance schema = \"ticket/v1\", the file schemas/ticket/v1.avsc")?;
     let schema = schemas.get(name.get_ref());
     if schema.is_none() {
         let names: Vec<String> = schemas.names().map(|known| known.to_string()).collect();
         let help = suggestion(name.get_ref(), names.iter().map(String::as_str));
-        section.report(
-            name.span().start,
-            "schema",
-            format!("there is no schema `{}`", name.get_ref()),
-            help,
-        );
+        section.report(name.span().start, "schema", format!("there is no schema `{}`", name.get_ref()), help);
     }
     schema
 }
@@ -149,11 +126,7 @@ fn start_from(section: &Section<'_>) -> Option<StartFrom> {
     let text = match value.get_ref() {
         DeValue::String(text) => text.to_string(),
         DeValue::Datetime(time) => time.to_string(),
-        DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => {
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Array(_) | DeValue::Table(_) => {
             return section.wrong_type("start_from", value, "\"earliest\", \"latest\" or a time");
         }
     };
@@ -162,9 +135,7 @@ fn start_from(section: &Section<'_>) -> Option<StartFrom> {
         ("latest", _) => Some(StartFrom::Latest),
         (_, Ok(time)) => Some(StartFrom::At(time)),
         (other, Err(_)) => {
-            let message = format!(
-                "`{other}` is neither \"earliest\" nor \"latest\" nor a time with its zone"
-            );
+            let message = format!("`{other}` is neither \"earliest\" nor \"latest\" nor a time with its zone");
             section.report(value.span().start, "start_from", message, help);
             None
         }
@@ -172,9 +143,7 @@ fn start_from(section: &Section<'_>) -> Option<StartFrom> {
 }
 
 fn on_null(section: &Section<'_>) -> OnNull {
-    let terminate = section
-        .string("on_null")
-        .filter(|word| word.get_ref() == "terminate");
+    let terminate = section.string("on_null").filter(|word| word.get_ref() == "terminate");
     if let Some(word) = terminate {
         let message = "\"terminate\" is not supported yet";
         section.report(
@@ -186,7 +155,5 @@ fn on_null(section: &Section<'_>) -> OnNull {
         return OnNull::DeadLetter;
     }
     let choices = [("dead-letter", OnNull::DeadLetter), ("skip", OnNull::Skip)];
-    section
-        .one_of("on_null", &choices)
-        .unwrap_or(OnNull::DeadLetter)
+    section.one_of("on_null", &choices).unwrap_or(OnNull::DeadLetter)
 }

@@ -51,9 +51,9 @@ impl Action {
     #[must_use]
     pub fn definition(&self) -> &Arc<str> {
         match self {
-            Self::Start { definition }
-            | Self::Message { definition, .. }
-            | Self::Terminate { definition } => definition,
+            Self::Start { definition } | Self::Message { definition, .. } | Self::Terminate { definition } => {
+                definition
+            }
         }
     }
 
@@ -76,10 +76,7 @@ pub(super) const ENGINE_TEXT_LIMIT: usize = 255;
 const RESERVED: [&str; 2] = ["xc", "xcEventId"];
 
 pub(super) fn read_all(sections: Vec<Section<'_>>, scope: Option<&Scope>) -> Vec<Step> {
-    let first_start: Option<Arc<str>> = sections
-        .iter()
-        .find_map(|section| section.peek("start"))
-        .map(Into::into);
+    let first_start: Option<Arc<str>> = sections.iter().find_map(|section| section.peek("start")).map(Into::into);
     let last = sections.len();
     let steps = sections.into_iter().enumerate().map(|(index, section)| {
         if index + 1 < last && !section.has("when") {
@@ -95,17 +92,11 @@ pub(super) fn read_all(sections: Vec<Section<'_>>, scope: Option<&Scope>) -> Vec
     steps.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
-fn read(
-    section: Section<'_>,
-    scope: Option<&Scope>,
-    first_start: Option<&Arc<str>>,
-) -> Option<Step> {
+fn read(section: Section<'_>, scope: Option<&Scope>, first_start: Option<&Arc<str>>) -> Option<Step> {
     let action = action(&section, first_start);
     let line = section.document.position(section.at()).0;
-    let required = section.require(
-        "business_key",
-        "a CEL text by which the process is found, \"'ticket/' + event.ticketId\"",
-    );
+    let required =
+        section.require("business_key", "a CEL text by which the process is found, \"'ticket/' + event.ticketId\"");
     let table = section.table("variables");
     let Some(scope) = scope else {
         // Without a schema nothing can be said about expressions; the missing schema has been reported.
@@ -115,24 +106,11 @@ fn read(
     };
     let when = expression(&section, "when", Wanted::Bool, scope);
     let mut scope = scope.clone();
-    scope.not_null = when
-        .as_ref()
-        .map(|when| when.expression.proves_not_null())
-        .unwrap_or_default();
-    let business_key = required
-        .then(|| expression(&section, "business_key", Wanted::Text, &scope))
-        .flatten();
-    let variables = table
-        .map(|table| variables(&table, &scope))
-        .unwrap_or_default();
+    scope.not_null = when.as_ref().map(|when| when.expression.proves_not_null()).unwrap_or_default();
+    let business_key = required.then(|| expression(&section, "business_key", Wanted::Text, &scope)).flatten();
+    let variables = table.map(|table| variables(&table, &scope)).unwrap_or_default();
     section.finish();
-    Some(Step {
-        line,
-        action: action?,
-        when,
-        business_key: business_key?,
-        variables,
-    })
+    Some(Step { line, action: action?, when, business_key: business_key?, variables })
 }
 
 /// Exactly one of `start`, `message` and `terminate`, with the fields that belong to it.
@@ -145,9 +123,7 @@ fn action(section: &Section<'_>, first_start: Option<&Arc<str>>) -> Option<Actio
     let (start, message, terminate) = (name("start"), name("message"), name("terminate"));
     let definition = name("definition");
     let hold_for = section.duration("hold_for", Zero::Refused);
-    let given = ["start", "message", "terminate"]
-        .into_iter()
-        .filter(|field| section.has(field));
+    let given = ["start", "message", "terminate"].into_iter().filter(|field| section.has(field));
     match given.collect::<Vec<_>>().as_slice() {
         [] => {
             let help = "give exactly one: start = \"definition key\", message = \"message name\" or terminate = \"definition key\"";
@@ -161,7 +137,7 @@ fn action(section: &Section<'_>, first_start: Option<&Arc<str>>) -> Option<Actio
             return None;
         }
     }
-    if message.is_none() {
+    if !section.has("message") {
         for field in ["definition", "hold_for"] {
             if let Some(at) = section.key_at(field) {
                 section.report(at, field, "belongs to message steps only", "remove it");
@@ -169,32 +145,17 @@ fn action(section: &Section<'_>, first_start: Option<&Arc<str>>) -> Option<Actio
         }
     }
     if let (Some(_), Some(at)) = (&terminate, section.key_at("variables")) {
-        section.report(
-            at,
-            "variables",
-            "a terminated process takes no variables",
-            "remove them",
-        );
+        section.report(at, "variables", "a terminated process takes no variables", "remove them");
     }
     match (start, message, terminate) {
         (Some(definition), _, _) => Some(Action::Start { definition }),
         (_, Some(message), _) => {
             let definition = definition.or_else(|| first_start.cloned());
             if definition.is_none() {
-                let help =
-                    "name the process that waits for the message: definition = \"definition key\"";
-                section.report(
-                    section.at(),
-                    "definition",
-                    "is missing, and no step starts a process",
-                    help,
-                );
+                let help = "name the process that waits for the message: definition = \"definition key\"";
+                section.report(section.at(), "definition", "is missing, and no step starts a process", help);
             }
-            Some(Action::Message {
-                definition: definition?,
-                message,
-                hold_for: hold_for.unwrap_or(HOLD_FOR),
-            })
+            Some(Action::Message { definition: definition?, message, hold_for: hold_for.unwrap_or(HOLD_FOR) })
         }
         (_, _, Some(definition)) => Some(Action::Terminate { definition }),
         (None, None, None) => None,
@@ -206,28 +167,17 @@ fn variables(table: &Section<'_>, scope: &Scope) -> Vec<(Arc<str>, Located)> {
     let variables = table.entries().filter_map(|(name, at, value)| {
         check_name(table, name, at, name);
         if RESERVED.contains(&name) {
-            table.report(
-                at,
-                name,
-                "is set by xConnector itself",
-                "choose another name",
-            );
+            table.report(at, name, "is set by xConnector itself", "choose another name");
         }
         if !seen.insert(name) {
             return None;
         }
         let Some(source) = value.get_ref().as_str() else {
             let help = "put the value in quotes: text as \"'text'\", a number as \"42\"";
-            table.report(
-                value.span().start,
-                name,
-                "must be a CEL expression in quotes",
-                help,
-            );
+            table.report(value.span().start, name, "must be a CEL expression in quotes", help);
             return None;
         };
-        let located =
-            super::read::compile(table, name, value.span(), source, Wanted::Anything, scope)?;
+        let located = super::read::compile(table, name, value.span(), source, Wanted::Anything, scope)?;
         Some((Arc::from(name), located))
     });
     variables.collect()
@@ -238,8 +188,7 @@ fn check_name(section: &Section<'_>, field: &str, at: usize, name: &str) {
     if length == 0 {
         section.report(at, field, "is empty", "");
     } else if length > ENGINE_TEXT_LIMIT {
-        let message =
-            format!("is {length} characters long; the engine takes at most {ENGINE_TEXT_LIMIT}");
+        let message = format!("is {length} characters long; the engine takes at most {ENGINE_TEXT_LIMIT}");
         section.report(at, "", message, "shorten the name");
     }
 }

@@ -63,33 +63,17 @@ fn edited(edits: &[(&str, &str)]) -> Result<Flow, Vec<Problem>> {
 
 fn refusal(edits: &[(&str, &str)]) -> String {
     let problems = edited(edits).expect_err("refused");
-    problems
-        .iter()
-        .map(|problem| format!("{}: {}; {}\n", problem.field, problem.message, problem.help))
-        .collect()
+    problems.iter().map(|problem| format!("{}: {}; {}\n", problem.field, problem.message, problem.help)).collect()
 }
 
 #[test]
 fn a_new_ticket_starts_a_process_with_its_variables() {
-    let planned = tickets()
-        .plan(&ticket("created", |_| ()), &record(Some("k")))
-        .expect("planned");
-    assert_eq!(
-        (planned.key, planned.step),
-        (LaneKey::Key(b"T-1".to_vec()), Some(0))
-    );
-    let Some(PlannedAction::Start {
-        definition,
-        business_key,
-        variables,
-    }) = planned.action
-    else {
+    let planned = tickets().plan(&ticket("created", |_| ()), &record(Some("k"))).expect("planned");
+    assert_eq!((planned.key, planned.step), (LaneKey::Key(b"T-1".to_vec()), Some(0)));
+    let Some(PlannedAction::Start { definition, business_key, variables }) = planned.action else {
         panic!("not a start");
     };
-    assert_eq!(
-        (&*definition, business_key.as_str()),
-        ("ticket_triage", "ticket/T-1")
-    );
+    assert_eq!((&*definition, business_key.as_str()), ("ticket_triage", "ticket/T-1"));
     let variables: std::collections::BTreeMap<_, _> = variables.into_iter().collect();
     assert_eq!(variables.len(), 8);
     assert_eq!(variables["priority"], json!("high"));
@@ -99,52 +83,28 @@ fn a_new_ticket_starts_a_process_with_its_variables() {
 
 #[test]
 fn a_change_becomes_a_message_to_the_process_that_the_flow_starts() {
-    let planned = tickets()
-        .plan(&ticket("updated", |_| ()), &record(None))
-        .expect("planned");
-    let Some(PlannedAction::Message {
-        definition,
-        message,
-        variables,
-        hold_for,
-        ..
-    }) = planned.action
-    else {
+    let planned = tickets().plan(&ticket("updated", |_| ()), &record(None)).expect("planned");
+    let Some(PlannedAction::Message { definition, message, variables, hold_for, .. }) = planned.action else {
         panic!("not a message");
     };
-    assert_eq!(
-        (&*definition, &*message),
-        ("ticket_triage", "ticketUpdated")
-    );
+    assert_eq!((&*definition, &*message), ("ticket_triage", "ticketUpdated"));
     assert_eq!(hold_for, Duration::from_secs(900));
-    assert!(
-        variables.contains(&("comment".into(), Json::Null)),
-        "a null comment is passed on as null"
-    );
+    assert!(variables.contains(&("comment".into(), Json::Null)), "a null comment is passed on as null");
 }
 
 #[test]
 fn a_withdrawal_ends_the_process() {
-    let planned = tickets()
-        .plan(&ticket("withdrawn", |_| ()), &record(None))
-        .expect("planned");
-    let expected = PlannedAction::Terminate {
-        definition: "ticket_triage".into(),
-        business_key: "ticket/T-1".to_owned(),
-    };
+    let planned = tickets().plan(&ticket("withdrawn", |_| ()), &record(None)).expect("planned");
+    let expected =
+        PlannedAction::Terminate { definition: "ticket_triage".into(), business_key: "ticket/T-1".to_owned() };
     assert_eq!(planned.action, Some(expected));
 }
 
 #[test]
 fn an_event_that_no_step_wants_is_filtered() {
-    let flow = edited(&[(
-        "event.kind == 'withdrawn'",
-        "event.kind == 'withdrawn' && event.sla == 'bronze'",
-    )])
-    .expect("good");
-    let planned = flow
-        .plan(&ticket("withdrawn", |_| ()), &record(None))
-        .expect("planned");
+    let flow =
+        edited(&[("event.kind == 'withdrawn'", "event.kind == 'withdrawn' && event.sla == 'bronze'")]).expect("good");
+    let planned = flow.plan(&ticket("withdrawn", |_| ()), &record(None)).expect("planned");
     assert_eq!((planned.action, planned.step), (None, None));
 }
 
@@ -152,10 +112,7 @@ fn an_event_that_no_step_wants_is_filtered() {
 fn without_a_key_expression_the_record_key_counts_and_without_that_the_record_is_alone() {
     let flow = edited(&[("key        = \"event.ticketId\"", "")]).expect("good");
     let event = ticket("created", |_| ());
-    assert_eq!(
-        flow.lane_key(&event, &record(Some("k"))),
-        Ok(LaneKey::Key(b"k".to_vec()))
-    );
+    assert_eq!(flow.lane_key(&event, &record(Some("k"))), Ok(LaneKey::Key(b"k".to_vec())));
     let alone = flow.lane_key(&event, &record(None)).expect("a lane");
     assert_eq!(alone, LaneKey::Alone(record(None).coordinates));
     let bytes: Arc<[u8]> = (&alone).into();
@@ -165,24 +122,16 @@ fn without_a_key_expression_the_record_key_counts_and_without_that_the_record_is
 #[test]
 fn a_business_key_that_the_engine_would_not_take_is_refused_before_sending() {
     let flow = edited(&[("'ticket/' + event.ticketId", "event.ticketId")]).expect("good");
-    for (id, fits) in [
-        ("x".repeat(255), true),
-        ("x".repeat(256), false),
-        (String::new(), false),
-        ("😀".repeat(128), false),
-    ] {
+    for (id, fits) in
+        [("x".repeat(255), true), ("x".repeat(256), false), (String::new(), false), ("😀".repeat(128), false)]
+    {
         let event = ticket("created", |data| data["ticketId"] = json!(id));
         match flow.plan(&event, &record(None)) {
             Ok(_) => assert!(fits, "{} characters", id.len()),
             Err(error) => {
                 assert!(!fits, "{error}");
                 assert_eq!(error.reason(), "business-key-limit");
-                assert!(
-                    error
-                        .to_string()
-                        .contains("step 1 (start ticket_triage), step.business_key"),
-                    "{error}"
-                );
+                assert!(error.to_string().contains("step 1 (start ticket_triage), step.business_key"), "{error}");
             }
         }
     }
@@ -190,14 +139,8 @@ fn a_business_key_that_the_engine_would_not_take_is_refused_before_sending() {
 
 #[test]
 fn a_wrong_type_at_run_time_names_step_line_and_expression_but_no_data() {
-    let flow = edited(&[(
-        "\"'ticket/' + event.ticketId\"",
-        "\"dyn(size(event.ticketId))\"",
-    )])
-    .expect("good");
-    let error = flow
-        .plan(&ticket("created", |_| ()), &record(None))
-        .expect_err("a number");
+    let flow = edited(&[("\"'ticket/' + event.ticketId\"", "\"dyn(size(event.ticketId))\"")]).expect("good");
+    let error = flow.plan(&ticket("created", |_| ()), &record(None)).expect_err("a number");
     assert_eq!(error.reason(), "expression-error");
     let text = error.to_string();
     let place = text.split_once("flow.toml").expect("the file").1;
@@ -209,9 +152,7 @@ fn a_wrong_type_at_run_time_names_step_line_and_expression_but_no_data() {
 
 #[test]
 fn what_is_planned_does_not_show_data_when_it_is_logged() {
-    let planned = tickets()
-        .plan(&ticket("created", |_| ()), &record(None))
-        .expect("planned");
+    let planned = tickets().plan(&ticket("created", |_| ()), &record(None)).expect("planned");
     let shown = format!("{planned:?}");
     assert!(shown.contains("ticket_triage"), "{shown}");
     for data in ["T-1", "No dial tone", "FR-EST"] {
@@ -223,59 +164,36 @@ fn what_is_planned_does_not_show_data_when_it_is_logged() {
 fn the_decision_of_a_job_comes_from_its_variables() {
     let flow = tickets();
     let job = flow.job("tickets.outcome").expect("the job");
-    assert_eq!(
-        job.include.iter().map(|name| &**name).collect::<Vec<_>>(),
-        ["ticketId", "priority", "team"]
-    );
+    assert_eq!(job.include.iter().map(|name| &**name).collect::<Vec<_>>(), ["ticketId", "priority", "team"]);
     let decide = |vars: Json| job.decision(vars.as_object().expect("an object"));
-    assert_eq!(
-        decide(json!({"decision": "resolved"})),
-        Ok(Some("resolved".to_owned()))
-    );
+    assert_eq!(decide(json!({"decision": "resolved"})), Ok(Some("resolved".to_owned())));
     assert_eq!(decide(json!({"decision": null})), Ok(None));
-    let error = decide(json!({"decision": 3}))
-        .expect_err("a number")
-        .to_string();
-    assert!(error.ends_with("job tickets.outcome, job.decision: `vars.decision` must give text, but gave a whole number"), "{error}");
-    let error = decide(json!({})).expect_err("absent").to_string();
+    let error = decide(json!({"decision": 3})).expect_err("a number").to_string();
     assert!(
-        error.ends_with("`vars.decision` the process has no variable `decision`"),
+        error.ends_with("job tickets.outcome, job.decision: `vars.decision` must give text, but gave a whole number"),
         "{error}"
     );
+    let error = decide(json!({})).expect_err("absent").to_string();
+    assert!(error.ends_with("`vars.decision` the process has no variable `decision`"), "{error}");
 }
 
 #[test]
 fn what_a_flow_does_not_say_has_its_default() {
-    let flow = edited(&[
-        ("hold_for     = \"15m\"", ""),
-        ("decision = \"vars.decision\"", ""),
-        ("format = \"json\"", ""),
-    ])
-    .expect("good");
+    let flow =
+        edited(&[("hold_for     = \"15m\"", ""), ("decision = \"vars.decision\"", ""), ("format = \"json\"", "")])
+            .expect("good");
     assert_eq!(flow.limits, Limits::default());
-    assert_eq!(
-        (flow.source.max_body, flow.source.on_null),
-        (1024 * 1024, OnNull::DeadLetter)
-    );
+    assert_eq!((flow.source.max_body, flow.source.on_null), (1024 * 1024, OnNull::DeadLetter));
     assert_eq!(flow.reply.format, ReplyEncoding::Json);
-    assert_eq!(
-        flow.job("tickets.outcome")
-            .map(|job| job.decision.expression.source()),
-        Some("vars.decision")
-    );
-    assert!(
-        matches!(&flow.steps[1].action, Action::Message { hold_for, .. } if hold_for.as_secs() == 900)
-    );
+    assert_eq!(flow.job("tickets.outcome").map(|job| job.decision.expression.source()), Some("vars.decision"));
+    assert!(matches!(&flow.steps[1].action, Action::Message { hold_for, .. } if hold_for.as_secs() == 900));
 }
 
 #[test]
 fn a_flow_may_start_at_a_time() {
     for time in ["\"2026-01-31T00:00:00Z\"", "2026-01-31T01:00:00+01:00"] {
         let flow = edited(&[("\"earliest\"", time)]).expect("good");
-        assert_eq!(
-            flow.source.start_from,
-            StartFrom::At("2026-01-31T00:00:00Z".parse().expect("a time"))
-        );
+        assert_eq!(flow.source.start_from, StartFrom::At("2026-01-31T00:00:00Z".parse().expect("a time")));
     }
 }
 
@@ -283,32 +201,14 @@ fn a_flow_may_start_at_a_time() {
 fn what_is_not_there_yet_or_out_of_place_is_refused_with_the_way_out() {
     insta::assert_snapshot!(
         [
-            vec![(
-                "start_from = \"earliest\"",
-                "start_from = \"earliest\"\non_null = \"terminate\""
-            )],
-            vec![(
-                "[reply]",
-                "[limits]\non_exhausted = \"quarantine-key\"\nmax_in_flight = 0\n[reply]"
-            )],
+            vec![("start_from = \"earliest\"", "start_from = \"earliest\"\non_null = \"terminate\"")],
+            vec![("[reply]", "[limits]\non_exhausted = \"quarantine-key\"\nmax_in_flight = 0\n[reply]")],
             vec![("when         = \"event.kind == 'created'\"\n", "")],
-            vec![(
-                "start        = \"ticket_triage\"",
-                "start = \"ticket_triage\"\nhold_for = \"1m\""
-            )],
+            vec![("start        = \"ticket_triage\"", "start = \"ticket_triage\"\nhold_for = \"1m\"")],
             vec![("priority     =", "xcEventId =")],
-            vec![(
-                "priority     = \"event.sla == 'gold' ? 'high' : 'normal'\"",
-                "priority = 3"
-            )],
-            vec![(
-                "start        = \"ticket_triage\"",
-                "terminate = \"ticket_triage\""
-            )],
-            vec![(
-                "business_key = \"'ticket/' + event.ticketId\"\nhold_for     = \"15m\"",
-                "hold_for = \"15m\""
-            )],
+            vec![("priority     = \"event.sla == 'gold' ? 'high' : 'normal'\"", "priority = 3")],
+            vec![("start        = \"ticket_triage\"", "terminate = \"ticket_triage\"")],
+            vec![("business_key = \"'ticket/' + event.ticketId\"\nhold_for     = \"15m\"", "hold_for = \"15m\"")],
             vec![("\"crm.tickets.v1\"", "\"xc.tickets.replay\", \"a b\"")],
             vec![("publish  = \"outcome\"", "publish = \"outcomes\"")],
         ]
@@ -319,25 +219,16 @@ fn what_is_not_there_yet_or_out_of_place_is_refused_with_the_way_out() {
 
 #[test]
 fn the_when_of_a_step_holds_for_its_variables() {
-    let wanted = (
-        "comment      = \"event.comment\"",
-        "comment = \"event.comment + '!'\"",
-    );
+    let wanted = ("comment      = \"event.comment\"", "comment = \"event.comment + '!'\"");
     assert!(refusal(&[wanted]).contains("`event.comment` may be null here"));
-    let guarded = (
-        "event.kind == 'updated'",
-        "event.kind == 'updated' && event.comment != null",
-    );
+    let guarded = ("event.kind == 'updated'", "event.kind == 'updated' && event.comment != null");
     assert!(edited(&[wanted, guarded]).is_ok());
 }
 
 #[test]
 fn a_variable_name_longer_than_the_engine_takes_is_refused() {
     let name = format!("{} =", "v".repeat(256));
-    assert!(
-        refusal(&[("priority     =", &name)])
-            .contains("256 characters long; the engine takes at most 255")
-    );
+    assert!(refusal(&[("priority     =", &name)]).contains("256 characters long; the engine takes at most 255"));
 }
 
 #[test]
@@ -351,18 +242,40 @@ fn flows_that_share_a_name_or_a_job_topic_are_refused() {
     }
     std::fs::create_dir(root.path().join("empty")).expect("made");
     let report = crate::check(root.path(), &schemas()).to_string();
-    assert!(
-        report.contains("flow.name: the name `tickets` is taken by"),
-        "{report}"
-    );
-    assert!(
-        report.contains("job.topic: the jobs of `tickets.outcome` are taken by"),
-        "{report}"
-    );
-    assert!(
-        report.contains("every folder of a flow holds a flow.toml"),
-        "{report}"
-    );
+    assert!(report.contains("flow.name: the name `tickets` is taken by"), "{report}");
+    assert!(report.contains("job.topic: the jobs of `tickets.outcome` are taken by"), "{report}");
+    assert!(report.contains("every folder of a flow holds a flow.toml"), "{report}");
+}
+
+/// Loads the tickets flow beside this BPMN text.
+fn with_model(model: &str) -> Result<Flow, Vec<Problem>> {
+    let dir = TempDir::new().expect("a folder");
+    std::fs::copy("../../flows/tickets/flow.toml", dir.path().join("flow.toml")).expect("copied");
+    std::fs::write(dir.path().join("model.bpmn20.xml"), model).expect("written");
+    Flow::load(dir.path(), &schemas())
+}
+
+#[test]
+fn a_job_topic_that_the_engine_computes_may_be_any_topic() {
+    let model = |topic: &str| {
+        format!(
+            r#"<bpmn:definitions xmlns:bpmn="b" xmlns:flowable="f"><bpmn:message name="ticketUpdated"/>
+            <bpmn:process id="ticket_triage"><bpmn:serviceTask flowable:topic="{topic}"/></bpmn:process></bpmn:definitions>"#
+        )
+    };
+    let flow = with_model(&model("tickets.${kind}")).expect("good");
+    assert_eq!(flow.models.len(), 1);
+    let problems = with_model(&model("orders")).expect_err("another topic");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].field, "job.topic");
+}
+
+#[test]
+fn a_model_that_is_no_xml_is_reported_by_its_file() {
+    let problems = with_model("<definitions><process id='a'></definitions>").expect_err("no XML");
+    assert_eq!(problems.len(), 1, "nothing is compared with half a model: {problems:?}");
+    let text = problems[0].to_string();
+    assert!(text.contains("model.bpmn20.xml: is not readable as BPMN"), "{text}");
 }
 
 #[test]

@@ -101,54 +101,28 @@ impl Default for JobPaths {
 }
 
 const OPENTEXT_URLS: &str = "write urls = { runtime = \"https://…/workflow/v1\", history = \"https://…/workflow-history/v1\", jobs = \"https://…\" }";
-const FLOWABLE_URLS: &str =
-    "write urls = \"http://localhost:8080\", or { runtime = …, history = …, jobs = … }";
+const FLOWABLE_URLS: &str = "write urls = \"http://localhost:8080\", or { runtime = …, history = …, jobs = … }";
 
 pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<EngineSettings> {
-    let asked = section.require(
-        "dialect",
-        "write dialect = \"opentext\" or dialect = \"flowable\"",
-    );
-    let dialects = [
-        ("opentext", Dialect::OpenText),
-        ("flowable", Dialect::Flowable),
-    ];
-    let dialect = asked
-        .then(|| section.one_of("dialect", &dialects))
-        .flatten();
+    let asked = section.require("dialect", "write dialect = \"opentext\" or dialect = \"flowable\"");
+    let dialects = [("opentext", Dialect::OpenText), ("flowable", Dialect::Flowable)];
+    let dialect = asked.then(|| sources.one_of(section, "dialect", &dialects)).flatten();
     let urls = dialect.and_then(|dialect| urls(section, sources, dialect));
     let credentials = dialect.and_then(|dialect| credentials(section, sources, dialect));
     let duration = |name, default| section.duration(name, Zero::Refused).unwrap_or(default);
     let lag = section.duration("history_lag", Zero::Allowed);
-    let connections = section
-        .integer("max_connections", 1..=10_000)
-        .and_then(|count| usize::try_from(count).ok());
+    let connections = section.integer("max_connections", 1..=10_000).and_then(|count| usize::try_from(count).ok());
     let (request_timeout, connect_timeout, settle) = (
         duration("request_timeout", Duration::from_secs(30)),
         duration("connect_timeout", Duration::from_secs(5)),
         duration("settle", Duration::from_secs(60)),
     );
     if let (Some(Dialect::Flowable), Some(at)) = (dialect, section.key_at("job_paths")) {
-        section.report(
-            at,
-            "job_paths",
-            "belongs to the opentext dialect; Flowable's paths are known",
-            "remove it",
-        );
+        section.report(at, "job_paths", "belongs to the opentext dialect; Flowable's paths are known", "remove it");
     }
-    let job_paths = section
-        .table("job_paths")
-        .map(|table| job_paths(&table))
-        .unwrap_or_default();
+    let job_paths = section.table("job_paths").map(|table| job_paths(&table)).unwrap_or_default();
     if dialect.is_none() {
-        for field in [
-            "urls",
-            "token_url",
-            "client_id",
-            "client_secret",
-            "username",
-            "password",
-        ] {
+        for field in ["urls", "token_url", "client_id", "client_secret", "username", "password"] {
             section.get(field);
         }
     }
@@ -177,10 +151,7 @@ fn urls(section: &Section<'_>, sources: &Sources<'_>, dialect: Dialect) -> Optio
     };
     section.require("urls", help).then_some(())?;
     let value = section.get("urls")?;
-    let three = value
-        .get_ref()
-        .as_table()
-        .is_some_and(|table| !table.contains_key("env"));
+    let three = value.get_ref().as_table().is_some_and(|table| !table.contains_key("env"));
     if three {
         let table = section.table("urls")?;
         let url = |name| {
@@ -189,69 +160,40 @@ fn urls(section: &Section<'_>, sources: &Sources<'_>, dialect: Dialect) -> Optio
         };
         let urls = (url("runtime"), url("history"), url("jobs"));
         table.finish();
-        return Some(EngineUrls {
-            runtime: urls.0?,
-            history: urls.1?,
-            jobs: urls.2?,
-        });
+        return Some(EngineUrls { runtime: urls.0?, history: urls.1?, jobs: urls.2? });
     }
     if dialect == Dialect::OpenText {
-        section.report(
-            value.span().start,
-            "urls",
-            "the opentext dialect has three base URLs",
-            help,
-        );
+        section.report(value.span().start, "urls", "the opentext dialect has three base URLs", help);
         return None;
     }
     let base = checked_url(section, "urls", &sources.text(section, "urls")?)?;
     // As the REST starters of Flowable 7 mount them; another mounting takes the three URLs.
     let runtime = format!("{base}/process-api");
-    Some(EngineUrls {
-        history: runtime.clone(),
-        runtime,
-        jobs: format!("{base}/external-job-api"),
-    })
+    Some(EngineUrls { history: runtime.clone(), runtime, jobs: format!("{base}/external-job-api") })
 }
 
 /// An http(s) URL without credentials and without a slash at the end.
-fn checked_url(
-    section: &Section<'_>,
-    name: &'static str,
-    text: &Spanned<String>,
-) -> Option<String> {
+fn checked_url(section: &Section<'_>, name: &'static str, text: &Spanned<String>) -> Option<String> {
     let (at, url) = (text.span().start, text.get_ref().trim_end_matches('/'));
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let problem = match host {
         None => (
             "is no URL that starts with http:// or https://",
             "for instance \"https://us.api.opentext.com/workflow/v1\"",
         ),
-        Some("") => (
-            "names no host",
-            "for instance \"https://us.api.opentext.com/workflow/v1\"",
-        ),
-        Some(host) if host.contains('@') => (
-            "must not hold credentials",
-            "give them as username and password, from the environment or a file",
-        ),
-        Some(_) if url.contains(['?', '#', ' ']) => {
-            ("must be a base URL, without `?`, `#` and spaces", "")
+        Some("") => ("names no host", "for instance \"https://us.api.opentext.com/workflow/v1\""),
+        Some(host) if host.contains('@') => {
+            ("must not hold credentials", "give them as username and password, from the environment or a file")
         }
+        Some(_) if url.contains(['?', '#', ' ']) => ("must be a base URL, without `?`, `#` and spaces", ""),
         Some(_) => return Some(url.to_owned()),
     };
     section.report(at, name, problem.0, problem.1);
     None
 }
 
-fn credentials(
-    section: &Section<'_>,
-    sources: &Sources<'_>,
-    dialect: Dialect,
-) -> Option<Credentials> {
+fn credentials(section: &Section<'_>, sources: &Sources<'_>, dialect: Dialect) -> Option<Credentials> {
     let (ours, theirs, help) = match dialect {
         Dialect::OpenText => (
             ["token_url", "client_id", "client_secret"].as_slice(),
@@ -281,13 +223,10 @@ fn credentials(
     }
     match dialect {
         Dialect::OpenText => {
-            let token_url = sources
-                .text(section, "token_url")
-                .and_then(|text| checked_url(section, "token_url", &text));
-            let (client_id, client_secret) = (
-                sources.text(section, "client_id"),
-                sources.secret(section, "client_secret"),
-            );
+            let token_url =
+                sources.text(section, "token_url").and_then(|text| checked_url(section, "token_url", &text));
+            let (client_id, client_secret) =
+                (sources.text(section, "client_id"), sources.secret(section, "client_secret"));
             Some(Credentials::ClientCredentials {
                 token_url: token_url?,
                 client_id: client_id?.into_inner(),
@@ -295,14 +234,8 @@ fn credentials(
             })
         }
         Dialect::Flowable => {
-            let (username, password) = (
-                sources.text(section, "username"),
-                sources.secret(section, "password"),
-            );
-            Some(Credentials::Basic {
-                username: username?.into_inner(),
-                password: password?,
-            })
+            let (username, password) = (sources.text(section, "username"), sources.secret(section, "password"));
+            Some(Credentials::Basic { username: username?.into_inner(), password: password? })
         }
     }
 }
@@ -313,14 +246,7 @@ fn job_paths(section: &Section<'_>) -> JobPaths {
         let Some(text) = section.string(name) else {
             return default;
         };
-        if of_one_job
-            && text
-                .get_ref()
-                .split('/')
-                .filter(|part| *part == "{id}")
-                .count()
-                != 1
-        {
+        if of_one_job && text.get_ref().split('/').filter(|part| *part == "{id}").count() != 1 {
             section.report(
                 text.span().start,
                 name,

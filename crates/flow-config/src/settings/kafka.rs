@@ -82,10 +82,7 @@ pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<Kafka
     let help = "for instance bootstrap_servers = \"localhost:9092\", or { env = \"KAFKA_BOOTSTRAP_SERVERS\" }";
     let servers = sources.required_text(section, "bootstrap_servers", help);
     if let Some(servers) = &servers
-        && let Some(wrong) = servers
-            .get_ref()
-            .split(',')
-            .find(|server| !is_host_and_port(server.trim()))
+        && let Some(wrong) = servers.get_ref().split(',').find(|server| !is_host_and_port(server.trim()))
     {
         let message = format!("`{}` is no host:port", wrong.trim());
         section.report(
@@ -95,24 +92,17 @@ pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<Kafka
             "separate several with commas, \"kafka-1:9092,kafka-2:9092\"",
         );
     }
-    let delivery = section.one_of(
+    let delivery = sources.one_of(
+        section,
         "delivery",
-        &[
-            ("exactly-once", Delivery::ExactlyOnce),
-            ("at-least-once", Delivery::AtLeastOnce),
-        ],
+        &[("exactly-once", Delivery::ExactlyOnce), ("at-least-once", Delivery::AtLeastOnce)],
     );
-    let protocol = section.one_of(
+    let protocol = sources.one_of(
+        section,
         "group_protocol",
-        &[
-            ("consumer", GroupProtocol::Consumer),
-            ("classic", GroupProtocol::Classic),
-        ],
+        &[("consumer", GroupProtocol::Consumer), ("classic", GroupProtocol::Classic)],
     );
-    let properties = section
-        .table("properties")
-        .map(|table| properties(&table, sources))
-        .unwrap_or_default();
+    let properties = section.table("properties").map(|table| properties(&table, sources)).unwrap_or_default();
     section.finish();
     Some(KafkaSettings {
         bootstrap_servers: servers?.into_inner(),
@@ -124,48 +114,30 @@ pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<Kafka
 
 fn is_host_and_port(server: &str) -> bool {
     let parts = server.rsplit_once(':');
-    parts.is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    })
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn properties(section: &Section<'_>, sources: &Sources<'_>) -> BTreeMap<String, PropertyValue> {
     let mut properties = BTreeMap::new();
     for (name, at, value) in section.entries() {
         if OWN_PROPERTIES.contains(&name) {
-            section.report(
-                at,
-                name,
-                "is set by xConnector itself",
-                "remove it; its guarantees depend on the value",
-            );
+            section.report(at, name, "is set by xConnector itself", "remove it; its guarantees depend on the value");
             continue;
         }
         let secret = SECRET_PROPERTIES.contains(&name);
         let property = match value.get_ref() {
             DeValue::Table(table) if !name.contains('.') && !is_source(table) => {
                 let help = format!("put the name in quotes: \"{name}.…\" = …");
-                section.report(
-                    at,
-                    name,
-                    "is a table, as names with dots are without quotes",
-                    help,
-                );
+                section.report(at, name, "is a table, as names with dots are without quotes", help);
                 None
             }
-            DeValue::Table(_) => sources
-                .secret_value(section, name, value)
-                .map(PropertyValue::Secret),
-            _ if secret => sources
-                .secret_value(section, name, value)
-                .map(PropertyValue::Secret),
+            DeValue::Table(_) => sources.secret_value(section, name, value).map(PropertyValue::Secret),
+            _ if secret => sources.secret_value(section, name, value).map(PropertyValue::Secret),
             DeValue::String(text) => Some(PropertyValue::Plain(text.to_string())),
             DeValue::Integer(number) => Some(PropertyValue::Plain(number.as_str().to_owned())),
             DeValue::Float(number) => Some(PropertyValue::Plain(number.as_str().to_owned())),
             DeValue::Boolean(truth) => Some(PropertyValue::Plain(truth.to_string())),
-            DeValue::Datetime(_) | DeValue::Array(_) => {
-                section.wrong_type(name, value, "text, a number or true/false")
-            }
+            DeValue::Datetime(_) | DeValue::Array(_) => section.wrong_type(name, value, "text, a number or true/false"),
         };
         if let Some(property) = property {
             properties.insert(name.to_owned(), property);

@@ -7,14 +7,16 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use event_model::{SchemaIds, Schemas};
+
 use crate::document::{Document, Section, Zero};
 use crate::environment::Environment;
-use crate::problem::Problem;
+use crate::problem::{Problem, suggestion};
 
 pub use engine::{Credentials, Dialect, EngineSettings, EngineUrls, JobPaths};
 pub use kafka::{Delivery, GroupProtocol, KafkaSettings, PropertyValue};
@@ -33,14 +35,22 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     /// The workflow service.
     pub engine: EngineSettings,
-    /// Confluent schema ids and the names of the schemas they stand for.
-    pub schema_ids: BTreeMap<u32, String>,
     /// Where metrics and health are served.
     pub metrics_listen: SocketAddr,
     /// How external-worker jobs are fetched.
     pub jobs: JobSettings,
     /// How long a stop waits for what is under way.
     pub drain_timeout: Duration,
+    schema_ids: BTreeMap<u32, NamedSchema>,
+    file: PathBuf,
+}
+
+/// A schema that an id stands for, and where the settings say so.
+#[derive(Debug, Clone)]
+struct NamedSchema {
+    name: String,
+    line: usize,
+    column: usize,
 }
 
 /// How external-worker jobs are fetched.
@@ -73,26 +83,41 @@ impl Settings {
     /// Every mistake found, in the order of the file.
     pub fn load_with(path: &Path, environment: &Environment) -> Result<Self, Vec<Problem>> {
         let document = Document::read(path).map_err(|mut problem| {
-            problem.help =
-                "name the settings file, or write one; every field is described in the README"
-                    .to_owned();
+            problem.help = "name the settings file, or write one; every field is described in the README".to_owned();
             vec![problem]
         })?;
-        let settings = read(
-            &document,
-            path.parent().unwrap_or(Path::new("")),
-            environment,
-        );
+        let settings = read(&document, path.parent().unwrap_or(Path::new("")), environment);
         match (settings, document.into_problems()) {
             (Some(settings), problems) if problems.is_empty() => Ok(settings),
             (_, problems) if !problems.is_empty() => Err(problems),
             // Every absent part has been reported; this line keeps a failure from being silent if one is not.
-            _ => Err(vec![Problem::of_file(
-                path,
-                "cannot be used, for a reason that was not found",
-                "",
-            )]),
+            _ => Err(vec![Problem::of_file(path, "cannot be used, for a reason that was not found", "")]),
         }
+    }
+
+    /// The schemas that Confluent schema ids stand for.
+    ///
+    /// # Errors
+    /// Every id whose schema does not exist.
+    pub fn schema_ids(&self, schemas: &Schemas) -> Result<SchemaIds, Vec<Problem>> {
+        let mut ids = HashMap::new();
+        let mut problems = Vec::new();
+        for (id, named) in &self.schema_ids {
+            match schemas.get(&named.name) {
+                Some(schema) => {
+                    ids.insert(*id, schema);
+                }
+                None => problems.push(Problem {
+                    file: self.file.clone(),
+                    line: named.line,
+                    column: named.column,
+                    field: format!("schema_ids.{id}"),
+                    message: format!("there is no schema `{}`", named.name),
+                    help: suggestion(&named.name, schemas.names().collect::<Vec<_>>()),
+                }),
+            }
+        }
+        if problems.is_empty() { Ok(SchemaIds::new(ids)) } else { Err(problems) }
     }
 }
 
@@ -106,27 +131,16 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         dir.join(given.unwrap_or_else(|| default.to_owned()))
     };
     let (flows, schemas) = (folder("flows", "flows"), folder("schemas", "schemas"));
-    let kafka = root
-        .require("kafka", "write [kafka] and bootstrap_servers = \"…\"")
-        .then(|| root.table("kafka"))
-        .flatten();
+    let kafka =
+        root.require("kafka", "write [kafka] and bootstrap_servers = \"…\"").then(|| root.table("kafka")).flatten();
     let kafka = kafka.and_then(|section| kafka::read(&section, &sources));
     let engine = root
-        .require(
-            "engine",
-            "write [engine] with dialect, urls and credentials",
-        )
+        .require("engine", "write [engine] with dialect, urls and credentials")
         .then(|| root.table("engine"))
         .flatten();
     let engine = engine.and_then(|section| engine::read(&section, &sources));
-    let schema_ids = root
-        .table("schema_ids")
-        .map(|section| schema_ids(&section))
-        .unwrap_or_default();
-    let metrics_listen = root
-        .table("metrics")
-        .and_then(|section| listen(&section))
-        .unwrap_or(DEFAULT_LISTEN.into());
+    let schema_ids = root.table("schema_ids").map(|section| schema_ids(&section)).unwrap_or_default();
+    let metrics_listen = root.table("metrics").and_then(|section| listen(&section)).unwrap_or(DEFAULT_LISTEN.into());
     let jobs = jobs(root.table("jobs").as_ref(), engine.as_ref());
     let drain_timeout = root.table("shutdown").and_then(|section| {
         let timeout = section.duration("drain_timeout", Zero::Refused);
@@ -142,6 +156,7 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         schema_ids,
         metrics_listen,
         jobs,
+        file: document.file().to_owned(),
         drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(20)),
     })
 }
@@ -164,19 +179,15 @@ fn deployment(root: &Section<'_>) -> Option<String> {
     Some(text.clone())
 }
 
-fn schema_ids(section: &Section<'_>) -> BTreeMap<u32, String> {
+fn schema_ids(section: &Section<'_>) -> BTreeMap<u32, NamedSchema> {
     let mut ids = BTreeMap::new();
     for (id, at, schema) in section.entries() {
         match (id.parse::<u32>(), schema.get_ref().as_str()) {
             (Ok(id), Some(name)) => {
-                ids.insert(id, name.to_owned());
+                let (line, column) = section.document.position(schema.span().start);
+                ids.insert(id, NamedSchema { name: name.to_owned(), line, column });
             }
-            (Err(_), _) => section.report(
-                at,
-                id,
-                format!("`{id}` is no schema id"),
-                "write 17 = \"ticket/v1\"",
-            ),
+            (Err(_), _) => section.report(at, id, format!("`{id}` is no schema id"), "write 17 = \"ticket/v1\""),
             (Ok(_), None) => {
                 section.wrong_type::<()>(id, schema, "the name of a schema, \"ticket/v1\"");
             }
@@ -203,34 +214,19 @@ fn listen(section: &Section<'_>) -> Option<SocketAddr> {
 }
 
 fn jobs(section: Option<&Section<'_>>, engine: Option<&EngineSettings>) -> JobSettings {
-    let mut jobs = JobSettings {
-        lock_duration: Duration::from_secs(600),
-        batch: 32,
-        poll_interval: Duration::from_secs(1),
-    };
+    let mut jobs =
+        JobSettings { lock_duration: Duration::from_secs(600), batch: 32, poll_interval: Duration::from_secs(1) };
     let Some(section) = section else { return jobs };
-    jobs.lock_duration = section
-        .duration("lock_duration", Zero::Refused)
-        .unwrap_or(jobs.lock_duration);
-    jobs.poll_interval = section
-        .duration("poll_interval", Zero::Refused)
-        .unwrap_or(jobs.poll_interval);
-    let batch = section
-        .integer("batch", 1..=1000)
-        .and_then(|batch| usize::try_from(batch).ok());
+    jobs.lock_duration = section.duration("lock_duration", Zero::Refused).unwrap_or(jobs.lock_duration);
+    jobs.poll_interval = section.duration("poll_interval", Zero::Refused).unwrap_or(jobs.poll_interval);
+    let batch = section.integer("batch", 1..=1000).and_then(|batch| usize::try_from(batch).ok());
     jobs.batch = batch.unwrap_or(jobs.batch);
     section.finish();
     if let Some(engine) = engine
         && jobs.lock_duration <= engine.request_timeout
     {
-        let help =
-            "a job must stay ours until its outcome is published and it is completed; 10m is usual";
-        section.report(
-            section.at(),
-            "lock_duration",
-            "is not longer than the engine's request_timeout",
-            help,
-        );
+        let help = "a job must stay ours until its outcome is published and it is completed; 10m is usual";
+        section.report(section.at(), "lock_duration", "is not longer than the engine's request_timeout", help);
     }
     jobs
 }

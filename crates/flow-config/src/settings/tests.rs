@@ -14,7 +14,7 @@ bootstrap_servers = { env = "KAFKA_BOOTSTRAP_SERVERS" }
 "socket.keepalive.enable" = true
 "sasl.password" = { file = "kafka-password" }
 [engine]
-dialect  = "flowable"
+dialect  = { env = "DIALECT" }
 urls     = "http://127.0.0.1:8080/"
 username = "rest-admin"
 password = { env = "ENGINE_PASSWORD" }
@@ -50,6 +50,7 @@ fn environment() -> Environment {
     Environment::of([
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
         ("ENGINE_PASSWORD", "engine-s3cret"),
+        ("DIALECT", "flowable"),
         ("JOBS_URL", "https://eu.example.com/jobs"),
         ("CLIENT_ID", "connector"),
         ("CLIENT_SECRET", "client-s3cret"),
@@ -71,10 +72,7 @@ fn refusal(text: &str, edits: &[(&str, &str)]) -> String {
         text = text.replace(from, to);
     }
     let problems = load(&text).1.expect_err("refused");
-    problems
-        .iter()
-        .map(|p| format!("{}: {}: {}; {}\n", p.line, p.field, p.message, p.help))
-        .collect()
+    problems.iter().map(|p| format!("{}: {}: {}; {}\n", p.line, p.field, p.message, p.help)).collect()
 }
 
 #[test]
@@ -84,32 +82,15 @@ fn flowable_settings_take_one_base_url_and_have_their_defaults() {
     assert_eq!(settings.kafka.bootstrap_servers, "localhost:9092");
     assert_eq!(settings.kafka.delivery, Delivery::ExactlyOnce);
     assert_eq!(settings.kafka.group_protocol, GroupProtocol::Consumer);
-    assert_eq!(
-        settings.engine.urls.runtime,
-        "http://127.0.0.1:8080/process-api"
-    );
+    assert_eq!(settings.engine.urls.runtime, "http://127.0.0.1:8080/process-api");
     assert_eq!(settings.engine.urls.history, settings.engine.urls.runtime);
-    assert_eq!(
-        settings.engine.urls.jobs,
-        "http://127.0.0.1:8080/external-job-api"
-    );
+    assert_eq!(settings.engine.urls.jobs, "http://127.0.0.1:8080/external-job-api");
     assert_eq!(settings.engine.request_timeout.as_secs(), 30);
-    assert_eq!(
-        (
-            settings.engine.settle.as_secs(),
-            settings.engine.history_lag
-        ),
-        (60, Duration::ZERO)
-    );
+    assert_eq!((settings.engine.settle.as_secs(), settings.engine.history_lag), (60, Duration::ZERO));
     assert_eq!(settings.metrics_listen.to_string(), "127.0.0.1:9464");
-    assert_eq!(
-        (
-            settings.jobs.lock_duration.as_secs(),
-            settings.drain_timeout.as_secs()
-        ),
-        (600, 20)
-    );
-    assert_eq!(settings.schema_ids[&17], "ticket/v1");
+    assert_eq!((settings.jobs.lock_duration.as_secs(), settings.drain_timeout.as_secs()), (600, 20));
+    let schemas = Schemas::load(Path::new("../../schemas")).expect("the schemas of this repository");
+    assert!(settings.schema_ids(&schemas).is_ok());
     assert_eq!(settings.flows, dir.path().join("flows"));
 }
 
@@ -119,35 +100,18 @@ fn opentext_settings_take_three_urls_and_client_credentials() {
     let settings = settings.expect("good settings");
     assert_eq!(settings.engine.dialect, Dialect::OpenText);
     assert_eq!(settings.engine.urls.jobs, "https://eu.example.com/jobs");
-    assert_eq!(
-        (
-            settings.engine.settle.as_secs(),
-            settings.engine.history_lag.as_secs()
-        ),
-        (90, 5)
-    );
+    assert_eq!((settings.engine.settle.as_secs(), settings.engine.history_lag.as_secs()), (90, 5));
     assert_eq!(settings.engine.job_paths.complete, "jobs/{id}/done");
     assert_eq!(settings.engine.job_paths.acquire, "external-jobs");
-    let Credentials::ClientCredentials {
-        client_id,
-        client_secret,
-        ..
-    } = &settings.engine.credentials
-    else {
+    let Credentials::ClientCredentials { client_id, client_secret, .. } = &settings.engine.credentials else {
         panic!("client credentials");
     };
-    assert_eq!(
-        (client_id.as_str(), client_secret.expose_secret()),
-        ("connector", "client-s3cret")
-    );
+    assert_eq!((client_id.as_str(), client_secret.expose_secret()), ("connector", "client-s3cret"));
     assert_eq!(
         (settings.kafka.delivery, settings.kafka.group_protocol),
         (Delivery::AtLeastOnce, GroupProtocol::Classic)
     );
-    assert_eq!(
-        (settings.jobs.batch, settings.drain_timeout.as_secs()),
-        (5, 5)
-    );
+    assert_eq!((settings.jobs.batch, settings.drain_timeout.as_secs()), (5, 5));
     assert_eq!(settings.flows, dir.path().join("../flows"));
 }
 
@@ -155,17 +119,9 @@ fn opentext_settings_take_three_urls_and_client_credentials() {
 fn a_secret_is_readable_where_it_is_needed_and_never_shown() {
     let (_dir, settings) = load(FLOWABLE);
     let settings = settings.expect("good settings");
-    let PropertyValue::Secret(password) = &settings.kafka.properties["sasl.password"] else {
-        panic!("a secret")
-    };
-    assert_eq!(
-        password.expose_secret(),
-        "kafka-s3cret",
-        "without the newline of the file"
-    );
-    let Credentials::Basic { password, .. } = &settings.engine.credentials else {
-        panic!("basic")
-    };
+    let PropertyValue::Secret(password) = &settings.kafka.properties["sasl.password"] else { panic!("a secret") };
+    assert_eq!(password.expose_secret(), "kafka-s3cret", "without the newline of the file");
+    let Credentials::Basic { password, .. } = &settings.engine.credentials else { panic!("basic") };
     assert_eq!(password.expose_secret(), "engine-s3cret");
     let shown = format!("{settings:?} {:?}", environment());
     assert!(!shown.contains("s3cret"), "{shown}");
@@ -174,21 +130,22 @@ fn a_secret_is_readable_where_it_is_needed_and_never_shown() {
 
 #[test]
 fn a_literal_secret_is_refused_without_being_repeated() {
-    let engine = refusal(
-        FLOWABLE,
-        &[("{ env = \"ENGINE_PASSWORD\" }", "\"hunter2\"")],
-    );
-    let kafka = refusal(
-        FLOWABLE,
-        &[("{ file = \"kafka-password\" }", "\"hunter2\"")],
-    );
+    let engine = refusal(FLOWABLE, &[("{ env = \"ENGINE_PASSWORD\" }", "\"hunter2\"")]);
+    let kafka = refusal(FLOWABLE, &[("{ file = \"kafka-password\" }", "\"hunter2\"")]);
     for text in [engine, kafka] {
-        assert!(
-            text.contains("a secret must not stand in the settings file"),
-            "{text}"
-        );
+        assert!(text.contains("a secret must not stand in the settings file"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn a_schema_id_must_stand_for_a_schema_that_exists() {
+    let (_dir, settings) = load(&FLOWABLE.replace("ticket/v1", "tickets/v1"));
+    let schemas = Schemas::load(Path::new("../../schemas")).expect("the schemas of this repository");
+    let problems = settings.expect("good settings").schema_ids(&schemas).expect_err("no such schema");
+    let text = problems[0].to_string();
+    let expected = "xconnector.toml:15: schema_ids.17: there is no schema `tickets/v1`; did you mean `ticket/v1`?";
+    assert!(text.ends_with(expected), "{text}");
 }
 
 #[test]
@@ -200,27 +157,15 @@ fn what_cannot_work_is_refused_with_the_way_out() {
         (FLOWABLE, &[("\"socket.keepalive.enable\"", "\"group.id\"")]),
         (FLOWABLE, &[("\"security.protocol\"", "security.protocol")]),
         (FLOWABLE, &[("kafka-password", "no-such-file")]),
-        (FLOWABLE, &[("\"flowable\"", "\"flowabel\"")]),
+        (FLOWABLE, &[("{ env = \"DIALECT\" }", "\"flowabel\"")]),
         (FLOWABLE, &[("http://", "http://admin:pw@")]),
         (FLOWABLE, &[("http://", "")]),
-        (
-            OPENTEXT,
-            &[(
-                "client_secret = { env = \"CLIENT_SECRET\" }",
-                "password = { env = \"CLIENT_SECRET\" }",
-            )],
-        ),
+        (OPENTEXT, &[("client_secret = { env = \"CLIENT_SECRET\" }", "password = { env = \"CLIENT_SECRET\" }")]),
         (OPENTEXT, &[("/jobs/{id}/done", "/jobs/done")]),
         (OPENTEXT, &[("settle        = \"90s\"", "setle = \"90s\"")]),
-        (
-            OPENTEXT,
-            &[("batch = 5", "batch = 0\nlock_duration = \"20s\"")],
-        ),
+        (OPENTEXT, &[("batch = 5", "batch = 0\nlock_duration = \"20s\"")]),
         (OPENTEXT, &[("0.0.0.0:9000", "9000")]),
     ];
-    let reports: Vec<String> = cases
-        .into_iter()
-        .map(|(text, edits)| refusal(text, edits))
-        .collect();
+    let reports: Vec<String> = cases.into_iter().map(|(text, edits)| refusal(text, edits)).collect();
     insta::assert_snapshot!(reports.join("\n"));
 }

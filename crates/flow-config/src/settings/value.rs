@@ -18,25 +18,19 @@ pub(super) struct Sources<'a> {
 
 impl Sources<'_> {
     /// A text, in the file or in the environment.
-    pub(super) fn text(
-        &self,
-        section: &Section<'_>,
-        name: &'static str,
-    ) -> Option<Spanned<String>> {
+    pub(super) fn text(&self, section: &Section<'_>, name: &'static str) -> Option<Spanned<String>> {
         let value = section.get(name)?;
         match value.get_ref() {
             DeValue::String(text) => Some(Spanned::new(value.span(), text.to_string())),
             DeValue::Table(table) => {
-                let text = self.from_environment(section, name, value, table)?;
+                let text = self.environment_value(section, name, value, table)?;
                 Some(Spanned::new(value.span(), text))
             }
             DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
-            | DeValue::Array(_) => {
-                section.wrong_type(name, value, "text in quotes or { env = \"NAME\" }")
-            }
+            | DeValue::Array(_) => section.wrong_type(name, value, "text in quotes or { env = \"NAME\" }"),
         }
     }
 
@@ -46,10 +40,17 @@ impl Sources<'_> {
         name: &'static str,
         help: &str,
     ) -> Option<Spanned<String>> {
-        section
-            .require(name, help)
-            .then(|| self.text(section, name))
-            .flatten()
+        section.require(name, help).then(|| self.text(section, name)).flatten()
+    }
+
+    /// One word of a closed list, in the file or in the environment.
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        section: &Section<'_>,
+        name: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        section.choice(name, &self.text(section, name)?, choices)
     }
 
     /// A secret, which must not stand in the file.
@@ -68,24 +69,14 @@ impl Sources<'_> {
             let help = format!(
                 "write {name} = {{ env = \"NAME\" }} or {name} = {{ file = \"path\" }}, and change the secret if this file was shared"
             );
-            section.report(
-                value.span().start,
-                name,
-                "a secret must not stand in the settings file",
-                help,
-            );
+            section.report(value.span().start, name, "a secret must not stand in the settings file", help);
             return None;
         };
         let text = match only_entry(table) {
-            Some(("env", _)) => self.from_environment(section, name, value, table)?,
-            Some(("file", file)) => self.from_file(section, name, value, file)?,
+            Some(("env", _)) => self.environment_value(section, name, value, table)?,
+            Some(("file", file)) => self.file_content(section, name, value, file)?,
             _ => {
-                return wrong_source(
-                    section,
-                    name,
-                    value,
-                    "{ env = \"NAME\" } or { file = \"path\" }",
-                );
+                return wrong_source(section, name, value, "{ env = \"NAME\" } or { file = \"path\" }");
             }
         };
         if text.is_empty() {
@@ -100,7 +91,7 @@ impl Sources<'_> {
         Some(text.into())
     }
 
-    fn from_environment(
+    fn environment_value(
         &self,
         section: &Section<'_>,
         name: &str,
@@ -113,17 +104,12 @@ impl Sources<'_> {
         let text = self.environment.get(variable);
         if text.is_none() {
             let message = format!("the environment variable `{variable}` is not set");
-            section.report(
-                value.span().start,
-                name,
-                message,
-                "set it before xconnector starts",
-            );
+            section.report(value.span().start, name, message, "set it before xconnector starts");
         }
         text.map(str::to_owned)
     }
 
-    fn from_file(
+    fn file_content(
         &self,
         section: &Section<'_>,
         name: &str,
@@ -135,12 +121,7 @@ impl Sources<'_> {
             Ok(text) => Some(text.trim_end_matches(['\n', '\r']).to_owned()),
             Err(error) => {
                 let message = format!("the file `{file}` cannot be read: {error}");
-                section.report(
-                    value.span().start,
-                    name,
-                    message,
-                    "the path is relative to the settings file",
-                );
+                section.report(value.span().start, name, message, "the path is relative to the settings file");
                 None
             }
         }
@@ -154,17 +135,7 @@ fn only_entry<'t>(table: &'t DeTable<'_>) -> Option<(&'t str, &'t str)> {
     Some((key.get_ref().as_ref(), value.get_ref().as_str()?))
 }
 
-fn wrong_source<T>(
-    section: &Section<'_>,
-    name: &str,
-    value: &Spanned<DeValue<'_>>,
-    wanted: &str,
-) -> Option<T> {
-    section.report(
-        value.span().start,
-        name,
-        format!("must be {wanted}"),
-        "with exactly that one entry",
-    );
+fn wrong_source<T>(section: &Section<'_>, name: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<T> {
+    section.report(value.span().start, name, format!("must be {wanted}"), "with exactly that one entry");
     None
 }
