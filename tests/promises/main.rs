@@ -1,6 +1,7 @@
 //! The promises, one module each, in one test program: a broker and an engine are started once for all of them
 #![allow(missing_docs, reason = "tests are named by what they promise")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "also the helpers of tests fail by panic")]
+#![allow(clippy::print_stdout, reason = "the conformance table is printed")]
 
 #[path = "../conformance/mod.rs"]
 mod conformance;

@@ -37,10 +37,7 @@ pub struct Row {
 /// Everything in which table and manifests differ, each with what to do about it. `uses` holds the crates of `crates/`.
 pub fn differences(table: &[Row], uses: &BTreeMap<String, Uses>) -> Vec<String> {
     let mut found = Vec::new();
-    for name in uses
-        .keys()
-        .filter(|name| table.iter().all(|row| row.name != **name))
-    {
+    for name in uses.keys().filter(|name| table.iter().all(|row| row.name != **name)) {
         found.push(format!(
             "crate {name} has no row: add it to the table, with what lives there and what it may depend on"
         ));
@@ -48,9 +45,7 @@ pub fn differences(table: &[Row], uses: &BTreeMap<String, Uses>) -> Vec<String> 
     for row in table {
         let name = &row.name;
         let Some(uses) = uses.get(name) else {
-            found.push(format!(
-                "the row of {name} names no crate of crates/: remove it, or correct the name"
-            ));
+            found.push(format!("the row of {name} names no crate of crates/: remove it, or correct the name"));
             continue;
         };
         for used in uses.normal.iter().filter(|used| !row.may.contains(*used)) {
@@ -65,9 +60,7 @@ pub fn differences(table: &[Row], uses: &BTreeMap<String, Uses>) -> Vec<String> 
             ));
         }
         for both in row.may.intersection(&row.may_not) {
-            found.push(format!(
-                "the row of {name} both allows and forbids {both}: keep one"
-            ));
+            found.push(format!("the row of {name} both allows and forbids {both}: keep one"));
         }
     }
     found
@@ -79,58 +72,34 @@ pub fn differences(table: &[Row], uses: &BTreeMap<String, Uses>) -> Vec<String> 
 /// # Errors
 /// There is no such table, or a row has too few cells.
 pub fn read_table(markdown: &str, known: &BTreeSet<String>) -> Result<Vec<Row>> {
-    let mut lines = markdown
-        .lines()
-        .skip_while(|line| cells(line).first().is_none_or(|cell| cell != "crate"));
+    let mut lines = markdown.lines().skip_while(|line| cells(line).first().is_none_or(|cell| cell != "crate"));
     let header = lines.next().map(cells).unwrap_or_default();
     let column = |title: &str| {
         let position = header.iter().position(|cell| cell == title);
         position.with_context(|| {
-            format!(
-                "no table `| crate | … | may depend on | may not |`: column \"{title}\" is missing"
-            )
+            format!("no table `| crate | … | may depend on | may not |`: column \"{title}\" is missing")
         })
     };
     let (may, may_not) = (column("may depend on")?, column("may not")?);
     let mut rows: Vec<Row> = Vec::new();
-    for line in lines
-        .skip(1)
-        .take_while(|line| line.trim_start().starts_with('|'))
-    {
+    for line in lines.skip(1).take_while(|line| line.trim_start().starts_with('|')) {
         let cells = cells(line);
-        ensure!(
-            cells.len() > may.max(may_not),
-            "this row of the crate table has too few cells: {line}"
-        );
+        ensure!(cells.len() > may.max(may_not), "this row of the crate table has too few cells: {line}");
         let mut allowed = names(&cells[may], known);
         if cells[may].contains("all above") {
             allowed.extend(rows.iter().map(|row| row.name.clone()));
         }
         // a row may stand for several crates
         for name in cells[0].split(',').map(bare) {
-            rows.push(Row {
-                name,
-                may: allowed.clone(),
-                may_not: names(&cells[may_not], known),
-            });
+            rows.push(Row { name, may: allowed.clone(), may_not: names(&cells[may_not], known) });
         }
     }
     Ok(rows)
 }
 
 fn cells(line: &str) -> Vec<String> {
-    let inner = line
-        .trim()
-        .strip_prefix('|')
-        .and_then(|line| line.strip_suffix('|'));
-    inner
-        .map(|inner| {
-            inner
-                .split('|')
-                .map(|cell| cell.trim().to_owned())
-                .collect()
-        })
-        .unwrap_or_default()
+    let inner = line.trim().strip_prefix('|').and_then(|line| line.strip_suffix('|'));
+    inner.map(|inner| inner.split('|').map(|cell| cell.trim().to_owned()).collect()).unwrap_or_default()
 }
 
 fn names(cell: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
@@ -159,29 +128,14 @@ fn bare(word: &str) -> String {
 pub fn manifests(repository: &Path) -> Result<(BTreeMap<String, Uses>, BTreeSet<String>)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(repository)
         .output()?;
-    ensure!(
-        output.status.success(),
-        "cargo metadata failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
 
-    let mut known: BTreeSet<String> = packages
-        .iter()
-        .map(|package| text(&package["name"]))
-        .collect();
+    let mut known: BTreeSet<String> = packages.iter().map(|package| text(&package["name"])).collect();
     known.extend(WATCHED.map(str::to_owned));
     let mut uses = BTreeMap::new();
     for package in packages {
@@ -232,13 +186,7 @@ text";
 
     fn uses(of: &[(&str, &[&str], &[&str])]) -> BTreeMap<String, Uses> {
         let of = of.iter().map(|(name, normal, development)| {
-            (
-                (*name).to_owned(),
-                Uses {
-                    normal: set(normal),
-                    development: set(development),
-                },
-            )
+            ((*name).to_owned(), Uses { normal: set(normal), development: set(development) })
         });
         of.collect()
     }
@@ -255,22 +203,14 @@ text";
     #[test]
     fn manifests_that_keep_to_the_table_differ_in_nothing() {
         let rows = read_table(TABLE, &known()).unwrap();
-        let uses = uses(&[
-            ("model", &[], &[]),
-            ("core", &["model"], &["tokio"]),
-            ("binary", &["core", "tokio"], &[]),
-        ]);
+        let uses = uses(&[("model", &[], &[]), ("core", &["model"], &["tokio"]), ("binary", &["core", "tokio"], &[])]);
         assert_eq!(differences(&rows, &uses), [""; 0]);
     }
 
     #[test]
     fn every_kind_of_difference_is_named_with_a_way_out() {
         let rows = read_table(TABLE, &known()).unwrap();
-        let uses = uses(&[
-            ("model", &[], &["rdkafka"]),
-            ("core", &["tokio"], &[]),
-            ("new", &[], &[]),
-        ]);
+        let uses = uses(&[("model", &[], &["rdkafka"]), ("core", &["tokio"], &[]), ("new", &[], &[])]);
         let found = differences(&rows, &uses).join("\n");
         for part in [
             "crate new has no row",
@@ -285,9 +225,6 @@ text";
     #[test]
     fn a_readme_without_the_table_is_an_error_that_shows_the_form() {
         let error = read_table("# Crates\n", &known()).unwrap_err().to_string();
-        assert!(
-            error.contains("| crate | … | may depend on | may not |"),
-            "{error}"
-        );
+        assert!(error.contains("| crate | … | may depend on | may not |"), "{error}");
     }
 }

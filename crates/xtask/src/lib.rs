@@ -8,7 +8,5 @@ use std::path::Path;
 /// The root of this repository
 pub fn repository() -> &'static Path {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    crates
-        .and_then(Path::parent)
-        .unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR")))
+    crates.and_then(Path::parent).unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR")))
 }

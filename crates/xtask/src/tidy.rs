@@ -18,8 +18,7 @@ pub fn breaches(repository: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for file in files(repository)? {
         let name = file.strip_prefix(repository).unwrap_or(&file).to_owned();
-        let bytes =
-            std::fs::read(&file).with_context(|| format!("cannot read {}", name.display()))?;
+        let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", name.display()))?;
         // what is no text has no lines
         let Ok(text) = String::from_utf8(bytes) else {
             continue;
@@ -44,9 +43,7 @@ pub fn in_file(name: &Path, text: &str) -> Vec<String> {
     // the tests of a module are introduced by the module
     let is_test_file = name.file_name().is_some_and(|file| file == "tests.rs");
     if is_rust && !is_test_file && !text.starts_with("//! ") {
-        found.push(format!(
-            "{shown} starts with no `//! ` line: say in one sentence what lives there"
-        ));
+        found.push(format!("{shown} starts with no `//! ` line: say in one sentence what lives there"));
     }
     for (number, line) in text.lines().enumerate() {
         if let Some(path) = machine_path(line) {
@@ -61,18 +58,13 @@ pub fn in_file(name: &Path, text: &str) -> Vec<String> {
 }
 
 fn machine_path(line: &str) -> Option<String> {
-    MACHINE_FOLDERS
-        .iter()
-        .map(|folder| format!("/{folder}/"))
-        .find(|path| {
-            line.match_indices(path.as_str()).any(|(at, _)| {
-                // part of a longer path or of a URL, such as /a/b
-                let before = line[..at].chars().next_back();
-                !before.is_some_and(|character| {
-                    character.is_alphanumeric() || "./-_~}*…".contains(character)
-                })
-            })
+    MACHINE_FOLDERS.iter().map(|folder| format!("/{folder}/")).find(|path| {
+        line.match_indices(path.as_str()).any(|(at, _)| {
+            // part of a longer path or of a URL, such as /a/b
+            let before = line[..at].chars().next_back();
+            !before.is_some_and(|character| character.is_alphanumeric() || "./-_~}*…".contains(character))
         })
+    })
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
