@@ -66,17 +66,18 @@ impl Ownership {
         self.phase = Phase::Starting;
     }
 
-    /// The offsets that moved since they were last taken.
-    pub(crate) fn take_moved(&mut self) -> Vec<(TopicId, NextOffset)> {
-        let mut moved = Vec::new();
+    /// The offsets to write: those that moved since they were last taken, and those of `touched` topics in any case, because
+    /// a transaction without an offset is checked against nobody's generation.
+    pub(crate) fn take_offsets(&mut self, touched: &BTreeSet<TopicId>) -> Vec<(TopicId, NextOffset)> {
+        let mut offsets = Vec::new();
         for (index, (frontier, committed)) in self.frontiers.iter().zip(&mut self.committed).enumerate() {
-            let next = frontier.committable();
-            if next > *committed {
+            let (topic, next) = (TopicId(index as u16), frontier.committable());
+            if next > *committed || touched.contains(&topic) {
                 *committed = next;
-                moved.push((TopicId(index as u16), next));
+                offsets.push((topic, next));
             }
         }
-        moved
+        offsets
     }
 
     /// Whether an offset moved without a record: a gap at the end.

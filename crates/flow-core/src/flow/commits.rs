@@ -1,11 +1,15 @@
 //! From resolution to the committed transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use event_model::{NextOffset, Partition};
+
 use super::{Flow, State};
 use crate::batch::{Batch, CommitFault, Resolution};
 use crate::effect::{Effect, Notice};
+use crate::input::TopicId;
 use crate::ownership::Phase;
 use crate::time::Moment;
-use event_model::NextOffset;
 
 impl<W: Clone, O> Flow<W, O> {
     pub(super) fn close_batch(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
@@ -14,7 +18,9 @@ impl<W: Clone, O> Flow<W, O> {
         // Only asked when nothing was resolved: an end that moved without a record still moves the offset.
         let offsets_only = idle && self.gathering.is_idle() && self.partitions.values().any(|owned| owned.has_moved());
         let Some(resolved) = self.gathering.close(now, idle, offsets_only) else { return };
+        let mut touched: BTreeMap<Partition, BTreeSet<TopicId>> = BTreeMap::new();
         for done in &resolved {
+            touched.entry(done.partition).or_default().insert(done.topic);
             if let Some(owned) = self.partitions.get_mut(&done.partition)
                 && let Some(frontier) = owned.frontiers.get_mut(usize::from(done.topic.0))
             {
@@ -23,7 +29,8 @@ impl<W: Clone, O> Flow<W, O> {
         }
         let mut offsets = Vec::new();
         for (partition, owned) in &mut self.partitions {
-            offsets.extend(owned.take_moved().into_iter().map(|(topic, next)| (topic, *partition, next)));
+            let touched = touched.remove(partition).unwrap_or_default();
+            offsets.extend(owned.take_offsets(&touched).into_iter().map(|(topic, next)| (topic, *partition, next)));
         }
         effects.push(Effect::Commit(Batch { resolved, offsets }));
     }

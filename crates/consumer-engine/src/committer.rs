@@ -1,0 +1,217 @@
+//! The committer thread: writes one batch at a time, replies, dead letters and offsets together.
+
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::{Duration, Instant};
+
+use flow_core::{Batch, CommitFault};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use event_model::OutgoingRecord;
+
+use crate::clients;
+use crate::context::{Logging, Membership};
+use crate::delivery::Deliveries;
+use crate::error::EngineError;
+use crate::handler::Handler;
+use crate::native;
+use crate::settings::{Delivery, Settings};
+use crate::telemetry::Telemetry;
+
+/// How long one broker operation of a commit may take before it is asked again.
+const OPERATION: Duration = Duration::from_secs(10);
+/// How long acknowledgements may take in the at-least-once mode.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What became of a batch.
+pub(crate) enum Outcome<W, O> {
+    Committed(Batch<W, O>),
+    Failed(Batch<W, O>, CommitFault),
+    /// The producer is of no use any more.
+    Out(String),
+}
+
+/// Why a batch was not committed.
+enum Fault {
+    /// Nothing of it is visible.
+    Aborted(String),
+    Out(String),
+}
+
+pub(crate) struct Committer<H: Handler> {
+    settings: Settings,
+    handler: Arc<H>,
+    consumer: Arc<BaseConsumer<Membership<H::Work>>>,
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+    names: Vec<Arc<str>>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl<H: Handler> Committer<H> {
+    /// Makes the producer; with transactions this fences every earlier producer of the same id.
+    pub(crate) fn new(
+        settings: Settings,
+        handler: Arc<H>,
+        consumer: Arc<BaseConsumer<Membership<H::Work>>>,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Committer<H>, EngineError> {
+        let flow = settings.flow.to_string();
+        let deliveries = Deliveries::new(Logging { flow: settings.flow.clone() });
+        let producer: ThreadedProducer<Deliveries> = clients::producer(&settings)
+            .create_with_context(deliveries.clone())
+            .map_err(|source| EngineError::Client { flow: flow.clone(), source })?;
+        if settings.delivery == Delivery::ExactlyOnce {
+            producer.init_transactions(Duration::from_secs(60)).map_err(|source| EngineError::Kafka {
+                flow,
+                doing: "initialising the transactional producer",
+                source,
+            })?;
+        }
+        let names = settings.topics.iter().map(|topic| topic.name.clone()).collect();
+        Ok(Committer { settings, handler, consumer, producer, deliveries, names, telemetry })
+    }
+
+    /// Writes batches until nobody sends any more.
+    pub(crate) fn run(
+        self,
+        batches: std_mpsc::Receiver<Batch<H::Work, H::Output>>,
+        outcomes: mpsc::UnboundedSender<Outcome<H::Work, H::Output>>,
+    ) {
+        while let Ok(batch) = batches.recv() {
+            let begun = Instant::now();
+            let result = match self.settings.delivery {
+                Delivery::ExactlyOnce => self.transaction(&batch),
+                Delivery::AtLeastOnce => self.acknowledged(&batch),
+            };
+            self.telemetry.committed(&self.settings.flow, begun.elapsed(), batch.resolved.len(), result.is_ok());
+            let outcome = match result {
+                Ok(()) => Outcome::Committed(batch),
+                Err(Fault::Aborted(detail)) => Outcome::Failed(batch, CommitFault::Aborted(detail)),
+                Err(Fault::Out(detail)) => Outcome::Out(detail),
+            };
+            if outcomes.send(outcome).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn transaction(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+        self.producer.begin_transaction().map_err(|error| self.sort("begin", &error))?;
+        let written = self.write(batch).and_then(|()| self.send_offsets(batch)).and_then(|()| self.commit());
+        if let Err(Fault::Aborted(_)) = &written {
+            self.producer.abort_transaction(OPERATION).map_err(|error| Fault::Out(format!("abort: {error}")))?;
+        }
+        written
+    }
+
+    fn send_offsets(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+        let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
+        let Some(member) = self.consumer.group_metadata() else {
+            return Err(Fault::Aborted("the consumer is not a member of its group".into()));
+        };
+        repeat(|| self.producer.send_offsets_to_transaction(&offsets, &member, OPERATION))
+            .map_err(|error| self.sort("send offsets", &error))
+    }
+
+    /// Commits through librdkafka's own call: the binding's `commit_transaction` first flushes in steps of 100 ms.
+    fn commit(&self) -> Result<(), Fault> {
+        loop {
+            let Err(error) = native::commit_transaction(&self.producer, OPERATION) else { return Ok(()) };
+            if error.retriable && !error.requires_abort {
+                tracing::warn!(flow = %self.settings.flow, error = %error.text, "the commit timed out; committing again");
+                continue;
+            }
+            let refusal = self.deliveries.refusal();
+            return Err(match refusal {
+                _ if error.fatal => Fault::Out(format!("commit: {}", error.text)),
+                Some(refusal) => Fault::Aborted(refusal),
+                None => Fault::Aborted(format!("commit: {}", error.text)),
+            });
+        }
+    }
+
+    fn acknowledged(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+        self.write(batch)?;
+        self.deliveries.wait(ACKNOWLEDGED_WITHIN).map_err(Fault::Aborted)?;
+        let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
+        self.consumer
+            .commit(&offsets, CommitMode::Sync)
+            .map_err(|error| Fault::Aborted(format!("commit offsets: {error}")))
+    }
+
+    fn write(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+        self.deliveries.reset();
+        for resolved in &batch.resolved {
+            for record in self.handler.records(resolved) {
+                self.produce(&record).map_err(|error| self.sort(&format!("topic {}", record.topic), &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn produce(&self, record: &OutgoingRecord) -> KafkaResult<()> {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for header in &record.headers {
+            headers = headers.insert(KafkaHeader { key: &header.name, value: header.value.as_deref() });
+        }
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&record.topic).headers(headers);
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        message.partition = record.partition.map(event_model::Partition::get);
+        self.deliveries.sent();
+        loop {
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                // The queue is bounded: wait until the producer's own thread has made room.
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    message = back;
+                    self.producer.flush(Duration::from_millis(100)).or_else(ignore_time_out)?;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    fn offsets(&self, batch: &Batch<H::Work, H::Output>) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, next) in &batch.offsets {
+            if let Some(name) = self.names.get(usize::from(topic.0)) {
+                list.add_partition_offset(name, partition.get(), KafkaOffset::Offset(next.get()))?;
+            }
+        }
+        Ok(list)
+    }
+
+    /// Whether the transaction can be repeated, or the producer is out.
+    fn sort(&self, doing: &str, error: &KafkaError) -> Fault {
+        let detail = format!("{doing}: {error}");
+        let fatal = matches!(error, KafkaError::Transaction(inner) if inner.is_fatal());
+        if fatal || self.producer.client().fatal_error().is_some() {
+            Fault::Out(detail)
+        } else {
+            Fault::Aborted(detail)
+        }
+    }
+}
+
+/// Repeats what the broker did not answer in time.
+fn repeat(mut operation: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+    loop {
+        match operation() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.txn_requires_abort() => {
+                tracing::warn!(%error, "the broker did not finish a step of the transaction in time; asking again");
+            }
+            result => return result,
+        }
+    }
+}
+
+fn ignore_time_out(error: KafkaError) -> KafkaResult<()> {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,153 @@
+//! librdkafka's callbacks: rebalances and statistics become inputs, log lines go to our log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use event_model::Partition;
+use flow_core::TopicId;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::BaseConsumer;
+use rdkafka::consumer::{Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use crate::reader::Read;
+use crate::status::LogEnds;
+
+/// Where librdkafka's own log lines go: into ours, with the flow's name, never with payloads (it prints none).
+#[derive(Clone, Debug)]
+pub(crate) struct Logging {
+    pub flow: Arc<str>,
+}
+
+impl ClientContext for Logging {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(&self.flow, level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(flow = %self.flow, %error, reason, "the Kafka client reports a problem");
+    }
+}
+
+impl ConsumerContext for Logging {}
+
+fn log(flow: &str, level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(flow, facility, message, "librdkafka");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(flow, facility, message, "librdkafka"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(flow, facility, message, "librdkafka"),
+        RDKafkaLogLevel::Debug => tracing::debug!(flow, facility, message, "librdkafka"),
+    }
+}
+
+/// The reader's callbacks.
+pub(crate) struct Membership<W> {
+    pub flow: Arc<str>,
+    pub topics: HashMap<String, TopicId>,
+    pub inputs: mpsc::Sender<Read<W>>,
+    pub drain_within: Duration,
+    pub log_ends: LogEnds,
+}
+
+impl<W: Send + Sync + 'static> ClientContext for Membership<W> {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(&self.flow, level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(flow = %self.flow, %error, reason, "the Kafka consumer reports a problem");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        for (name, topic) in &statistics.topics {
+            let Some(id) = self.topics.get(name) else { continue };
+            for (partition, of) in &topic.partitions {
+                // The last stable offset is where a read_committed reader's log ends.
+                let end = if of.ls_offset >= 0 { of.ls_offset } else { of.hi_offset };
+                if *partition >= 0 && end >= 0 {
+                    self.log_ends.set(*id, Partition::new(*partition), end);
+                }
+            }
+        }
+    }
+}
+
+impl<W: Send + Sync + 'static> ConsumerContext for Membership<W> {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let partitions = self.partitions(list);
+        let result = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            let result = assign(consumer, list, cooperative);
+            self.say(Read::Assigned(partitions));
+            result
+        } else {
+            if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+                tracing::warn!(flow = %self.flow, code = ?error, "the group's rebalance failed; giving everything back");
+            }
+            self.give_back(partitions, consumer.assignment_lost());
+            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
+        };
+        if let Err(error) = result {
+            tracing::error!(flow = %self.flow, %error, "the assignment could not be changed");
+        }
+    }
+}
+
+/// Takes the partitions at a position that is only a placeholder, paused: the loop restores the true one and seeks.
+fn assign<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &mut TopicPartitionList,
+    cooperative: bool,
+) -> KafkaResult<()> {
+    if list.count() == 0 {
+        return if cooperative { Ok(()) } else { consumer.assign(list) };
+    }
+    list.set_all_offsets(Offset::Offset(0))?;
+    if cooperative {
+        consumer.incremental_assign(list)?;
+    } else {
+        consumer.assign(list)?;
+    }
+    consumer.pause(list)
+}
+
+impl<W: Send + Sync + 'static> Membership<W> {
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<(TopicId, Partition)> {
+        let known = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            self.topics.get(element.topic()).map(|topic| (*topic, Partition::new(element.partition())))
+        };
+        list.elements().iter().filter_map(known).collect()
+    }
+
+    /// Gives partitions back: waits until the loop has finished with them, but no longer than the drain may take.
+    fn give_back(&self, partitions: Vec<(TopicId, Partition)>, lost: bool) {
+        if partitions.is_empty() {
+            return;
+        }
+        if lost {
+            return self.say(Read::Lost(partitions));
+        }
+        let (answer, answered) = std_mpsc::sync_channel(1);
+        self.say(Read::Revoked(partitions, answer));
+        // The loop cuts the drain itself; the margin only covers a loop that is busy or gone.
+        let bound = self.drain_within + Duration::from_secs(5);
+        if answered.recv_timeout(bound).is_err() {
+            tracing::error!(flow = %self.flow, ?bound, "the loop did not release revoked partitions in time");
+        }
+    }
+
+    fn say(&self, read: Read<W>) {
+        if self.inputs.blocking_send(read).is_err() {
+            tracing::debug!(flow = %self.flow, "the loop has ended");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The loop of one flow: everything that happens becomes an input, everything that is to be done is an effect.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use flow_core::{Effect, Flow, Input, Moment, TopicId};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::sync::{mpsc, watch};
+
+use crate::clients;
+use crate::committer::{Committer, Outcome};
+use crate::context::Membership;
+use crate::effects::{Done, Performer};
+use crate::error::EngineError;
+use crate::handler::Handler;
+use crate::reader::{Command, Read, Reader};
+use crate::restore::Restorer;
+use crate::settings::Settings;
+use crate::status::{LogEnds, PartitionStatus, Status};
+use crate::telemetry::Telemetry;
+
+/// Inputs from the reader that may wait; each holds up to a chunk of records, and a full channel slows the reader down.
+const READER_CHANNEL: usize = 16;
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+
+/// Runs a flow until `shutdown` turns true, with a new consumer and producer whenever the old ones are out (fenced, fatal).
+///
+/// # Errors
+/// What does not pass by itself: settings that make no client, a cluster that refuses at the start.
+pub async fn run<H: Handler>(
+    settings: Settings,
+    handler: Arc<H>,
+    telemetry: Arc<Telemetry>,
+    status: watch::Sender<Status>,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), EngineError> {
+    let settings = Arc::new(settings);
+    loop {
+        let engine = Engine::start(settings.clone(), handler.clone(), telemetry.clone(), &status).await?;
+        match engine.run(&mut shutdown).await {
+            Ok(()) => return Ok(()),
+            Err(error @ (EngineError::ProducerOut { .. } | EngineError::ThreadGone { .. })) => {
+                tracing::error!(flow = %settings.flow, %error, "starting again with a new consumer and producer");
+            }
+            Err(error @ (EngineError::Client { .. } | EngineError::Kafka { .. } | EngineError::Topics { .. })) => {
+                return Err(error);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RESTART_AFTER) => {}
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+}
+
+struct Engine<'a, H: Handler> {
+    settings: Arc<Settings>,
+    flow: Flow<H::Work, H::Output>,
+    effects: Vec<Effect<H::Work, H::Output>>,
+    performer: Performer<H>,
+    reads: mpsc::Receiver<Read<H::Work>>,
+    done: mpsc::UnboundedReceiver<Done<H::Output>>,
+    outcomes: mpsc::UnboundedReceiver<Outcome<H::Work, H::Output>>,
+    threads: Vec<JoinHandle<()>>,
+    log_ends: LogEnds,
+    status: &'a watch::Sender<Status>,
+    origin: Instant,
+    stopping: bool,
+}
+
+impl<'a, H: Handler> Engine<'a, H> {
+    async fn start(
+        settings: Arc<Settings>,
+        handler: Arc<H>,
+        telemetry: Arc<Telemetry>,
+        status: &'a watch::Sender<Status>,
+    ) -> Result<Engine<'a, H>, EngineError> {
+        let flow = settings.flow.clone();
+        let client = |source| EngineError::Client { flow: flow.to_string(), source };
+        let topics: Vec<Arc<str>> = settings.topics.iter().map(|topic| topic.name.clone()).collect();
+        let by_name = topics.iter().enumerate().map(|(index, name)| (name.to_string(), TopicId(index as u16)));
+        let by_name: HashMap<String, TopicId> = by_name.collect();
+        let (inputs, reads) = mpsc::channel(READER_CHANNEL);
+        let (done, done_receiver) = mpsc::unbounded_channel();
+        let (outcomes, outcome_receiver) = mpsc::unbounded_channel();
+        let (commands, command_receiver) = std_mpsc::channel();
+        let (batches, batch_receiver) = std_mpsc::channel();
+        let log_ends = LogEnds::default();
+        let membership = Membership {
+            flow: flow.clone(),
+            topics: by_name,
+            inputs: inputs.clone(),
+            drain_within: settings.drain_within,
+            log_ends: log_ends.clone(),
+        };
+        let consumer: Arc<BaseConsumer<Membership<H::Work>>> =
+            Arc::new(clients::reader(&settings).create_with_context(membership).map_err(client)?);
+        let restorer = Restorer::new(settings.clone()).map_err(client)?;
+        let (s, h, c, t) = ((*settings).clone(), handler.clone(), consumer.clone(), telemetry.clone());
+        // Making the producer waits for the broker.
+        let committer = tokio::task::spawn_blocking(move || Committer::new(s, h, c, t))
+            .await
+            .map_err(|_| EngineError::ThreadGone { flow: flow.to_string(), thread: "committer" })??;
+        let names: Vec<&str> = topics.iter().map(|name| &**name).collect();
+        consumer.subscribe(&names).map_err(client)?;
+        let reader = Reader {
+            settings: (*settings).clone(),
+            handler: handler.clone(),
+            consumer,
+            commands: command_receiver,
+            inputs,
+            names: topics.clone(),
+            telemetry: telemetry.clone(),
+        };
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let name = format!("{name}-{flow}");
+            std::thread::Builder::new().name(name).spawn(work)
+        };
+        let mut threads = Vec::new();
+        for (name, work) in [
+            ("reader", Box::new(move || reader.run()) as Box<dyn FnOnce() + Send>),
+            ("committer", Box::new(move || committer.run(batch_receiver, outcomes))),
+        ] {
+            let thread = spawn(name, work).map_err(|error| {
+                tracing::error!(%flow, %error, "the operating system gives no thread");
+                EngineError::ThreadGone { flow: flow.to_string(), thread: "reader or committer" }
+            })?;
+            threads.push(thread);
+        }
+        let performer = Performer {
+            flow: flow.clone(),
+            handler,
+            topics,
+            done,
+            commands,
+            batches,
+            restorer,
+            telemetry,
+            waiting: Vec::new(),
+            released: false,
+        };
+        Ok(Engine {
+            flow: Flow::new(settings.flow_core.clone()),
+            effects: Vec::new(),
+            performer,
+            reads,
+            done: done_receiver,
+            outcomes: outcome_receiver,
+            threads,
+            log_ends,
+            status,
+            origin: Instant::now(),
+            stopping: false,
+            settings,
+        })
+    }
+
+    async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> Result<(), EngineError> {
+        tracing::info!(flow = %self.settings.flow, topics = ?self.performer.topics, group = self.settings.group_id, "the flow runs");
+        let result = self.turn(shutdown).await;
+        self.end().await;
+        result
+    }
+
+    async fn turn(&mut self, shutdown: &mut watch::Receiver<bool>) -> Result<(), EngineError> {
+        let mut tick = tokio::time::interval(STATUS_EVERY);
+        let mut done = Vec::new();
+        loop {
+            let deadline = self.flow.deadline().map(|moment| self.origin + moment.since(Moment::ORIGIN));
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop), if !self.stopping => {
+                    tracing::info!(flow = %self.settings.flow, "shutting down: finishing what is in flight");
+                    self.stopping = true;
+                    self.performer.released = false;
+                    self.step(Input::Shutdown { within: self.settings.drain_within })?;
+                }
+                Some(outcome) = self.outcomes.recv() => self.outcome(outcome)?,
+                count = self.done.recv_many(&mut done, 256) => {
+                    debug_assert!(count > 0, "the performer keeps a sender");
+                    for done in done.drain(..) {
+                        self.step(done.into_input())?;
+                    }
+                }
+                read = self.reads.recv() => match read {
+                    Some(read) => self.read(read)?,
+                    None => return Err(EngineError::ThreadGone { flow: self.settings.flow.to_string(), thread: "reader" }),
+                },
+                () = until(deadline) => self.step(Input::Tick)?,
+                _ = tick.tick() => self.show(),
+            }
+            if self.stopping && self.performer.released {
+                return Ok(());
+            }
+        }
+    }
+
+    fn read(&mut self, read: Read<H::Work>) -> Result<(), EngineError> {
+        match read {
+            Read::Records(records) => self.step(Input::Records(records)),
+            Read::ReachedEnd(topic, partition, next) => self.step(Input::ReachedEnd(topic, partition, next)),
+            Read::Started(partition) => self.step(Input::Started(partition)),
+            Read::Assigned(partitions) => {
+                tracing::info!(flow = %self.settings.flow, ?partitions, "partitions assigned");
+                self.step(Input::Assigned(partitions))
+            }
+            Read::Revoked(partitions, callback) => {
+                tracing::info!(flow = %self.settings.flow, ?partitions, "partitions revoked");
+                self.performer.waiting.push(callback);
+                self.step(Input::Revoked { partitions, within: self.settings.drain_within })
+            }
+            Read::Lost(partitions) => {
+                tracing::warn!(flow = %self.settings.flow, ?partitions, "partitions lost: another worker may own them already");
+                self.step(Input::Lost(partitions))
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome<H::Work, H::Output>) -> Result<(), EngineError> {
+        match outcome {
+            Outcome::Committed(batch) => {
+                self.performer.count(&batch);
+                self.step(Input::Committed(batch))
+            }
+            Outcome::Failed(batch, fault) => self.step(Input::CommitFailed(batch, fault)),
+            Outcome::Out(detail) => Err(EngineError::ProducerOut { flow: self.settings.flow.to_string(), detail }),
+        }
+    }
+
+    fn step(&mut self, input: Input<H::Work, H::Output>) -> Result<(), EngineError> {
+        let now = Moment::after_origin(self.origin.elapsed());
+        self.flow.step(now, input, &mut self.effects);
+        for effect in std::mem::take(&mut self.effects) {
+            self.performer.perform(effect)?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let partitions = self.flow.partitions().into_iter().map(|view| {
+            let lag = self.log_ends.lag(&view);
+            PartitionStatus { view, lag }
+        });
+        let status = Status {
+            partitions: partitions.collect(),
+            in_flight: self.flow.in_flight(),
+            gate_open: self.flow.gate_is_open(),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        self.performer.telemetry.show(&self.settings.flow, &self.performer.topics, &status, now_ms);
+        self.status.send_replace(status);
+    }
+
+    /// Leaves the group and joins the threads. Records that the loop does not take any more are the next owner's.
+    async fn end(self) {
+        let Engine { performer, mut reads, threads, settings, .. } = self;
+        let _ = performer.commands.send(Command::Close);
+        drop(performer);
+        // The leave runs a revoke callback that waits for its answer.
+        while let Some(read) = reads.recv().await {
+            if let Read::Revoked(_, callback) = read {
+                let _ = callback.try_send(());
+            }
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!(flow = %settings.flow, "a thread of the engine panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

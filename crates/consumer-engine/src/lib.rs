@@ -1,0 +1,33 @@
+//! Drives a flow's state machine against Kafka: reads, restores, dispatches, and records results in one transaction.
+//!
+//! [`run`] is the way in. It knows nothing of the workflow engine: what a record means and what is called for it is the
+//! [`Handler`]'s. Four parties share the work, and only the loop decides:
+//!
+//! - the reader thread polls the consumer and lets the handler decode (`reader`),
+//! - the loop steps the state machine and performs its effects (`engine`),
+//! - the committer thread owns the producer (`committer`),
+//! - a second client reads committed positions (`restore`).
+
+mod clients;
+mod committer;
+mod context;
+mod delivery;
+mod effects;
+mod engine;
+mod error;
+mod handler;
+mod native;
+mod reader;
+mod restore;
+mod settings;
+mod status;
+mod telemetry;
+mod topics;
+
+pub use engine::run;
+pub use error::EngineError;
+pub use handler::{Handler, Prepared};
+pub use settings::{Delivery, GroupProtocol, Settings, StartFrom, TopicRole};
+pub use status::{PartitionStatus, Status};
+pub use telemetry::Telemetry;
+pub use topics::{TopicSpec, create_topics, partition_counts};

@@ -1,0 +1,208 @@
+//! The reader thread: the only one that polls the consumer, and the one that decodes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use event_model::{Coordinates, Header, NextOffset, Offset, Partition, Record};
+use flow_core::{Delivered, Plan, Reason, TopicId};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use crate::context::Membership;
+use crate::handler::Handler;
+use crate::settings::Settings;
+use crate::telemetry::Telemetry;
+
+/// Records per input at most: large enough to spread the loop's cost, small enough to keep commands prompt.
+const CHUNK: usize = 500;
+/// How long a poll waits when nothing is there; bounds how late a command is taken.
+const POLL: Duration = Duration::from_millis(10);
+const SEEK_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the reader tells the loop, in the order in which it happened.
+pub(crate) enum Read<W> {
+    Assigned(Vec<(TopicId, Partition)>),
+    /// The callback waits for the answer.
+    Revoked(Vec<(TopicId, Partition)>, std_mpsc::SyncSender<()>),
+    Lost(Vec<(TopicId, Partition)>),
+    Started(Partition),
+    Records(Vec<Delivered<W>>),
+    ReachedEnd(TopicId, Partition, NextOffset),
+}
+
+/// What the loop tells the reader.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start(Partition, Vec<(TopicId, NextOffset)>),
+    Pause(Partition),
+    Resume(Partition),
+    /// Leave the group and end.
+    Close,
+}
+
+pub(crate) struct Reader<H: Handler> {
+    pub settings: Settings,
+    pub handler: Arc<H>,
+    pub consumer: Arc<BaseConsumer<Membership<H::Work>>>,
+    pub commands: std_mpsc::Receiver<Command>,
+    pub inputs: mpsc::Sender<Read<H::Work>>,
+    pub names: Vec<Arc<str>>,
+    pub telemetry: Arc<Telemetry>,
+}
+
+impl<H: Handler> Reader<H> {
+    /// Polls until told to close, or until nobody listens any more.
+    pub(crate) fn run(self) {
+        loop {
+            loop {
+                match self.commands.try_recv() {
+                    Ok(Command::Close) | Err(std_mpsc::TryRecvError::Disconnected) => return self.close(),
+                    Ok(command) => self.obey(command),
+                    Err(std_mpsc::TryRecvError::Empty) => break,
+                }
+            }
+            self.poll();
+        }
+    }
+
+    fn close(self) {
+        // Rebalance callbacks of the leave run inside these polls.
+        self.consumer.unsubscribe();
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+    }
+
+    fn obey(&self, command: Command) {
+        let result = match &command {
+            Command::Start(partition, positions) => self.start(*partition, positions),
+            Command::Pause(partition) => self.consumer.pause(&self.list(*partition)),
+            Command::Resume(partition) => self.consumer.resume(&self.list(*partition)),
+            Command::Close => Ok(()),
+        };
+        if let Err(error) = result {
+            // The partition went away meanwhile, and its revoke is on its way to the loop: nothing is lost.
+            tracing::warn!(flow = %self.settings.flow, ?command, %error, "the reader could not obey");
+        }
+    }
+
+    fn start(&self, partition: Partition, positions: &[(TopicId, NextOffset)]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (topic, position) in positions {
+            if let Some(name) = self.names.get(usize::from(topic.0)) {
+                list.add_partition_offset(name, partition.get(), KafkaOffset::Offset(position.get()))?;
+            }
+        }
+        let sought = self.consumer.seek_partitions(list, SEEK_WITHIN)?;
+        for element in sought.elements() {
+            element.error()?;
+        }
+        // Told before records flow, and through the same channel: whatever the loop got earlier was read at the placeholder.
+        self.send(Read::Started(partition));
+        self.consumer.resume(&self.list(partition))
+    }
+
+    fn list(&self, partition: Partition) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for name in &self.names {
+            list.add_partition(name, partition.get());
+        }
+        list
+    }
+
+    fn poll(&self) {
+        let mut records = Vec::new();
+        let mut wait = POLL;
+        while records.len() < CHUNK {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => records.extend(self.delivered(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.flush(&mut records);
+                    self.reached_ends();
+                }
+                Some(Err(error)) => self.refused(&error),
+            }
+            wait = Duration::ZERO;
+        }
+        self.flush(&mut records);
+    }
+
+    fn flush(&self, records: &mut Vec<Delivered<H::Work>>) {
+        if !records.is_empty() {
+            self.send(Read::Records(std::mem::take(records)));
+        }
+    }
+
+    /// librdkafka does not say which topic ended; the positions of all that we hold do no harm.
+    fn reached_ends(&self) {
+        let Ok(positions) = self.consumer.position() else { return };
+        for element in positions.elements() {
+            let topic = self.names.iter().position(|name| &**name == element.topic());
+            if let (Some(topic), KafkaOffset::Offset(next)) = (topic, element.offset()) {
+                let partition = Partition::new(element.partition());
+                self.send(Read::ReachedEnd(TopicId(topic as u16), partition, NextOffset::new(next)));
+            }
+        }
+    }
+
+    /// librdkafka goes on by itself; what does not pass (an offset out of range, no permission) stands in the log and the count.
+    fn refused(&self, error: &KafkaError) {
+        let code = error.rdkafka_error_code().map_or_else(|| "other".to_owned(), |code| format!("{code:?}"));
+        self.telemetry.consumer_error(&self.settings.flow, &code);
+        tracing::warn!(flow = %self.settings.flow, %error, "the consumer reports an error");
+    }
+
+    fn delivered(&self, message: &BorrowedMessage<'_>) -> Option<Delivered<H::Work>> {
+        let index = self.names.iter().position(|name| &**name == message.topic())?;
+        let topic = TopicId(index as u16);
+        let (partition, offset) = (Partition::new(message.partition()), Offset::new(message.offset()));
+        let name = self.names.get(index)?.clone();
+        let record = record(Coordinates { topic: name, partition, offset }, message);
+        let timestamp_ms = record.timestamp_ms;
+        let coordinates = record.coordinates.clone();
+        let prepare = AssertUnwindSafe(|| self.handler.prepare(topic, record));
+        let prepared = catch_unwind(prepare).map_err(|_| {
+            tracing::error!(flow = %self.settings.flow, at = %coordinates, "decoding panicked; this is a bug, please report it");
+        });
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            // Rebuilt from the message: the first copy went down with the panic.
+            Err(()) => {
+                let record = self::record(coordinates, message);
+                let mut rescued = self.handler.rescue(topic, record);
+                rescued.plan =
+                    Plan::Reject(Reason::code("decoder-panic"), "decoding this record panicked; see the log".into());
+                rescued
+            }
+        };
+        let crate::Prepared { lane, plan, work } = prepared;
+        Some(Delivered { topic, partition, offset, timestamp_ms, lane, plan, work })
+    }
+
+    fn send(&self, read: Read<H::Work>) {
+        if self.inputs.blocking_send(read).is_err() {
+            tracing::debug!(flow = %self.settings.flow, "the loop has ended");
+        }
+    }
+}
+
+fn record(coordinates: Coordinates, message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        let own = |header: rdkafka::message::Header<'_, &[u8]>| Header {
+            name: header.key.to_owned(),
+            value: header.value.map(<[u8]>::to_vec),
+        };
+        headers.iter().map(own).collect()
+    });
+    Record {
+        coordinates,
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers,
+        timestamp_ms: message.timestamp().to_millis(),
+    }
+}

@@ -1,0 +1,266 @@
+//! Every metric of the engine, and the one place where a notice becomes a log line and a count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flow_core::{Closed, Fault, Notice, TopicId};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::status::Status;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfFlow {
+    flow: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfPartition {
+    flow: String,
+    topic: String,
+    partition: i32,
+}
+
+/// A flow and one bounded word: a kind, a reason, a call.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfKind {
+    flow: String,
+    kind: String,
+}
+
+type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
+
+/// The engine's metrics; one set per process, labelled by flow.
+#[derive(Debug)]
+pub struct Telemetry {
+    lag_records: Family<OfPartition, Gauge>,
+    lag_seconds: Family<OfPartition, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    held: Family<OfPartition, Gauge>,
+    paused: Family<OfPartition, Gauge>,
+    in_flight: Family<OfFlow, Gauge>,
+    gate_open: Family<OfFlow, Gauge>,
+    resolutions: Family<OfKind, Counter>,
+    dead_letters: Family<OfKind, Counter>,
+    retries: Family<OfKind, Counter>,
+    holds: Family<OfFlow, Counter>,
+    pauses: Family<OfKind, Counter>,
+    calls: Histograms<OfKind>,
+    commits: Histograms<OfKind>,
+    commit_records: Family<OfFlow, Counter>,
+    consumer_errors: Family<OfKind, Counter>,
+}
+
+fn durations() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+impl Telemetry {
+    /// Registers every metric.
+    pub fn register(registry: &mut Registry) -> Arc<Telemetry> {
+        let telemetry = Telemetry {
+            lag_records: Family::default(),
+            lag_seconds: Family::default(),
+            held: Family::default(),
+            paused: Family::default(),
+            in_flight: Family::default(),
+            gate_open: Family::default(),
+            resolutions: Family::default(),
+            dead_letters: Family::default(),
+            retries: Family::default(),
+            holds: Family::default(),
+            pauses: Family::default(),
+            calls: Family::new_with_constructor(durations),
+            commits: Family::new_with_constructor(durations),
+            commit_records: Family::default(),
+            consumer_errors: Family::default(),
+        };
+        let r = registry.sub_registry_with_prefix("xconnector");
+        r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
+        let help = "Age of the oldest record that is read and not finished; 0 when nothing waits";
+        r.register_with_unit("oldest_unfinished", help, Unit::Seconds, telemetry.lag_seconds.clone());
+        r.register("held_records", "Records in memory", telemetry.held.clone());
+        r.register("partition_paused", "1 while a partition is at one of its bounds", telemetry.paused.clone());
+        r.register("calls_in_flight", "Calls to the workflow engine that are under way", telemetry.in_flight.clone());
+        r.register("gate_open", "0 while no call may leave: see pauses for why", telemetry.gate_open.clone());
+        r.register("resolutions", "Records by how they ended, committed", telemetry.resolutions.clone());
+        r.register("dead_letters", "Dead letters by reason", telemetry.dead_letters.clone());
+        r.register("retries", "Failed calls that are made again, by fault", telemetry.retries.clone());
+        r.register("holds", "Looks for an instance that does not wait for its message yet", telemetry.holds.clone());
+        r.register("pauses", "Pauses of a partition or of the flow, by reason", telemetry.pauses.clone());
+        r.register_with_unit("call_duration", "Calls by kind", Unit::Seconds, telemetry.calls.clone());
+        r.register_with_unit("commit_duration", "Transactions by result", Unit::Seconds, telemetry.commits.clone());
+        r.register("commit_records", "Records in committed transactions", telemetry.commit_records.clone());
+        r.register(
+            "consumer_errors",
+            "Errors that the Kafka consumer reports, by code",
+            telemetry.consumer_errors.clone(),
+        );
+        Arc::new(telemetry)
+    }
+
+    pub(crate) fn called(&self, flow: &str, call: &'static str, took: Duration) {
+        self.calls.get_or_create(&kind(flow, call)).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn committed(&self, flow: &str, took: Duration, records: usize, committed: bool) {
+        let result = if committed { "committed" } else { "failed" };
+        self.commits.get_or_create(&kind(flow, result)).observe(took.as_secs_f64());
+        if committed {
+            self.commit_records.get_or_create(&of_flow(flow)).inc_by(records as u64);
+        }
+    }
+
+    pub(crate) fn consumer_error(&self, flow: &str, code: &str) {
+        self.consumer_errors.get_or_create(&kind(flow, code)).inc();
+    }
+
+    pub(crate) fn resolved(&self, flow: &str, how: &'static str, count: u64) {
+        if count > 0 {
+            self.resolutions.get_or_create(&kind(flow, how)).inc_by(count);
+        }
+    }
+
+    /// Shows the snapshot.
+    pub(crate) fn show(&self, flow: &str, topics: &[Arc<str>], status: &Status, now_ms: i64) {
+        self.in_flight.get_or_create(&of_flow(flow)).set(status.in_flight as i64);
+        self.gate_open.get_or_create(&of_flow(flow)).set(i64::from(status.gate_open));
+        for partition in &status.partitions {
+            for (topic, lag) in topics.iter().zip(&partition.lag) {
+                let label = of_partition(flow, topic, partition.view.partition.get());
+                self.lag_records.get_or_create(&label).set(i64::try_from(*lag).unwrap_or(i64::MAX));
+            }
+            let label = of_partition(flow, "*", partition.view.partition.get());
+            let oldest = partition.view.oldest_timestamp_ms;
+            let age = oldest.map_or(0.0, |oldest| (now_ms - oldest).max(0) as f64 / 1000.0);
+            self.lag_seconds.get_or_create(&label).set(age);
+            self.held.get_or_create(&label).set(partition.view.held as i64);
+            self.paused.get_or_create(&label).set(i64::from(partition.view.paused));
+        }
+    }
+
+    /// Forgets partitions that this worker no longer holds.
+    pub(crate) fn gone(&self, flow: &str, topics: &[Arc<str>], partition: i32) {
+        for topic in topics.iter().map(|topic| &**topic).chain(["*"]) {
+            let label = of_partition(flow, topic, partition);
+            self.lag_records.remove(&label);
+            self.lag_seconds.remove(&label);
+            self.held.remove(&label);
+            self.paused.remove(&label);
+        }
+    }
+
+    /// One log line and one count for everything that an operator should see.
+    pub(crate) fn notice(&self, flow: &str, topics: &[Arc<str>], notice: Notice) {
+        let place = |(topic, partition, offset): (TopicId, event_model::Partition, event_model::Offset)| {
+            let name = topics.get(usize::from(topic.0)).map_or("?", |name| name);
+            format!("{name}/{partition}@{offset}")
+        };
+        match notice {
+            Notice::Retry { at, call, fault, detail, delay, ambiguous } => {
+                self.retries.get_or_create(&kind(flow, fault_word(fault))).inc();
+                let (at, fault) = (place(at), fault_word(fault));
+                tracing::warn!(
+                    flow,
+                    at,
+                    call,
+                    fault,
+                    detail,
+                    ?delay,
+                    look_up_first = ambiguous,
+                    "call failed; it will be made again"
+                );
+            }
+            Notice::Held { at, delay } => {
+                self.holds.get_or_create(&of_flow(flow)).inc();
+                tracing::debug!(flow, at = place(at), ?delay, "no instance waits for the message yet; holding its key");
+            }
+            Notice::DeadLettered { at, reason, detail, attempts } => {
+                self.dead_letters.get_or_create(&kind(flow, reason.as_str())).inc();
+                tracing::warn!(flow, at = place(at), %reason, detail, attempts, "dead letter");
+            }
+            Notice::GateClosed { why, detail, delay } => {
+                self.pauses.get_or_create(&kind(flow, closed_word(why))).inc();
+                let why = closed_word(why);
+                tracing::warn!(
+                    flow,
+                    why,
+                    detail,
+                    ?delay,
+                    "the flow pauses: no call leaves until the engine is well; nothing is lost"
+                );
+            }
+            Notice::ProbeFailed { detail, delay } => {
+                tracing::warn!(flow, detail, ?delay, "the engine is not well yet; the flow stays paused");
+            }
+            Notice::GateOpened { after } => tracing::info!(flow, ?after, "the engine is well again; the flow goes on"),
+            Notice::Paused(partition, bound) => {
+                self.pauses.get_or_create(&kind(flow, bound)).inc();
+                tracing::info!(
+                    flow,
+                    partition = partition.get(),
+                    bound,
+                    "the partition is at its bound and reads no further"
+                );
+            }
+            Notice::Resumed(partition) => {
+                tracing::info!(flow, partition = partition.get(), "the partition reads again")
+            }
+            Notice::DrainCut(partition, open) => {
+                tracing::warn!(
+                    flow,
+                    partition = partition.get(),
+                    open,
+                    "given back with calls in flight; the next owner takes them"
+                );
+            }
+            Notice::CommitRetry { detail, records, delay } => {
+                tracing::warn!(flow, detail, records, ?delay, "the transaction was aborted; it will be repeated");
+            }
+        }
+    }
+}
+
+fn of_flow(flow: &str) -> OfFlow {
+    OfFlow { flow: flow.to_owned() }
+}
+
+fn kind(flow: &str, kind: &str) -> OfKind {
+    OfKind { flow: flow.to_owned(), kind: kind.to_owned() }
+}
+
+fn of_partition(flow: &str, topic: &str, partition: i32) -> OfPartition {
+    OfPartition { flow: flow.to_owned(), topic: topic.to_owned(), partition }
+}
+
+fn closed_word(why: Closed) -> &'static str {
+    match why {
+        Closed::Failing => "engine-failing",
+        Closed::AskedToWait => "engine-asked-to-wait",
+        Closed::Refused => "engine-refuses-us",
+    }
+}
+
+fn fault_word(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Unsent => "unsent",
+        Fault::TimedOut => "timed-out",
+        Fault::Broken => "broken",
+        Fault::RateLimited => "rate-limited",
+        Fault::Unavailable => "unavailable",
+        Fault::Gateway => "gateway",
+        Fault::EngineError => "engine-error",
+        Fault::ServerError => "server-error",
+        Fault::Refused => "refused",
+        Fault::NotFound => "not-found",
+        Fault::Conflict => "conflict",
+        Fault::TooLarge => "too-large",
+        Fault::Unauthorized => "unauthorized",
+        Fault::Forbidden => "forbidden",
+        Fault::BadAnswer => "bad-answer",
+        Fault::Limit => "limit",
+    }
+}
