@@ -18,7 +18,7 @@ pub use kafka::Kafka;
 pub use kcat::{Keyed, publish_with_kcat};
 pub use parts::{free_address, repository};
 pub use process::{Process, Signal};
-pub use topic::{Received, Sent, create_topic, produce, read_all};
+pub use topic::{Received, Sent, create_topic, produce, read_all, read_until};
 pub use wait::{DEADLINE, until};
 
 /// A name no other test of this run uses, for topics, groups, transactional ids, business keys and workers

@@ -1,5 +1,6 @@
 //! What a test does with topics, as an outside client: create, publish, read what is committed
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -107,6 +108,14 @@ pub async fn produce(kafka: &Kafka, topic: &str, records: impl IntoIterator<Item
 /// # Errors
 /// The topic does not exist, or the broker did not answer within the deadline.
 pub async fn read_all(kafka: &Kafka, topic: &str) -> Result<Vec<Received>> {
+    read_until(kafka, topic, 0, DEADLINE).await
+}
+
+/// As [`read_all`], but waits until there are at least `count` records, and still reads to the ends then: a surplus is seen.
+///
+/// # Errors
+/// As [`read_all`]; or there are fewer at the deadline.
+pub async fn read_until(kafka: &Kafka, topic: &str, count: usize, deadline: Duration) -> Result<Vec<Received>> {
     let mut settings = kafka.client();
     settings
         .set("group.id", crate::unique("reader"))
@@ -115,10 +124,10 @@ pub async fn read_all(kafka: &Kafka, topic: &str) -> Result<Vec<Received>> {
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error");
     let topic = topic.to_owned();
-    tokio::task::spawn_blocking(move || read_to_ends(&settings.create()?, &topic)).await?
+    tokio::task::spawn_blocking(move || read_to_ends(&settings.create()?, &topic, count, deadline)).await?
 }
 
-fn read_to_ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Received>> {
+fn read_to_ends(consumer: &BaseConsumer, topic: &str, count: usize, deadline: Duration) -> Result<Vec<Received>> {
     let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
     let topic_metadata = metadata.topics().first().context("metadata of one topic was asked for")?;
     if let Some(error) = topic_metadata.error() {
@@ -131,16 +140,27 @@ fn read_to_ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Received>> {
     consumer.assign(&assignment)?;
 
     let started = Instant::now();
-    let mut open = topic_metadata.partitions().len();
+    let partitions = topic_metadata.partitions().len();
+    let mut at_end = HashSet::new();
     let mut records = Vec::new();
-    while open > 0 {
-        if started.elapsed() > DEADLINE {
-            bail!("{open} partitions of {topic} have no end after {DEADLINE:?}");
+    while at_end.len() < partitions || records.len() < count {
+        if started.elapsed() > deadline {
+            bail!(
+                "after {deadline:?} {topic} has {} of {count} records, and {} of {partitions} partitions are read to the end",
+                records.len(),
+                at_end.len()
+            );
         }
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
-            Some(Ok(message)) => records.push(received(&message)),
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Ok(message)) => {
+                at_end.remove(&message.partition());
+                records.push(received(&message));
+            }
+            // comes again whenever the end is reached anew
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                at_end.insert(partition);
+            }
             Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
         }
     }

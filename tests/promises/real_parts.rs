@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use promises::{DEADLINE, Flowable, Kafka, Sent, create_topic, produce, publish_with_kcat, read_all, unique, until};
+use promises::{
+    DEADLINE, Flowable, Kafka, Sent, create_topic, produce, publish_with_kcat, read_all, read_until, unique, until,
+};
 use rdkafka::message::ToBytes;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
@@ -49,6 +51,26 @@ async fn an_aborted_transaction_is_never_read() {
     let received = read_all(kafka, &topic).await.unwrap();
 
     assert_eq!(received.iter().map(|record| record.value.as_deref()).collect::<Vec<_>>(), [Some("kept".to_bytes())]);
+}
+
+#[tokio::test]
+async fn waiting_for_records_sees_those_that_come_later_and_misses_none() {
+    let kafka = Kafka::shared().await.unwrap();
+    let topic = unique("awaited");
+    create_topic(kafka, &topic, 2).await.unwrap();
+    let (received, sent) = tokio::join!(read_until(kafka, &topic, 20, DEADLINE), async {
+        for value in 0..20_u8 {
+            produce(kafka, &topic, [keyed(&value.to_string(), &[value])]).await?;
+        }
+        anyhow::Ok(())
+    });
+    sent.unwrap();
+    let mut values: Vec<u8> = received.unwrap().into_iter().flat_map(|record| record.value).flatten().collect();
+    values.sort_unstable();
+    assert_eq!(values, (0..20).collect::<Vec<u8>>());
+
+    let too_few = read_until(kafka, &topic, 21, Duration::from_millis(500)).await.unwrap_err().to_string();
+    assert!(too_few.contains("has 20 of 21 records"), "{too_few}");
 }
 
 #[tokio::test]
