@@ -160,3 +160,50 @@ pub(super) async fn the_job_of_a_suspended_instance_is_hidden_until_it_is_activa
     let again = again.await.unwrap();
     assert_eq!((again.id, again.correlation_id), (job.id, job.correlation_id));
 }
+
+pub(super) async fn of_concurrent_completions_one_succeeds(on: &Subject) {
+    let (_, instance, job) = locked(on).await;
+    let complete = || on.engine.complete_job(&job.id, "w1", &[]);
+    let (a, b, c, d) = tokio::join!(complete(), complete(), complete(), complete());
+    assert_eq!([a, b, c, d].iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(on.task(&instance).await.name.as_deref(), Some("Accepted"));
+}
+
+pub(super) async fn two_workers_never_hold_the_same_job(on: &Subject) {
+    const JOBS: usize = 6;
+    let topic = on.deploy("job").await;
+    for number in 0..JOBS {
+        on.start(&topic, &format!("order/{number}"), &[]).await;
+    }
+    let mut held = Vec::new();
+    // an acquirer that loses the race gets an empty list: not a proof that nothing is left
+    while held.len() < JOBS {
+        let (one, two) = tokio::join!(on.acquire(&topic, "w1", LONG, 2), on.acquire(&topic, "w2", LONG, 2));
+        held.extend(one.into_iter().chain(two).map(|job| job.id));
+    }
+    held.sort();
+    held.dedup();
+    assert_eq!(held.len(), JOBS);
+}
+
+pub(super) async fn a_batch_takes_all_jobs_of_an_instance_where_the_model_says_not_exclusive(on: &Subject) {
+    let (topic, instance) = on.started("fork", &[]).await;
+    let jobs = on.acquire(&topic, "w1", LONG, 10).await;
+    assert_eq!(jobs.len(), 2);
+    let complete = |job: usize| on.engine.complete_job(&jobs[job].id, "w1", &[]);
+    complete(0).await.unwrap();
+    complete(1).await.unwrap();
+    assert_eq!(on.ended(&instance).await.end_activity_id.as_deref(), Some("done"));
+}
+
+/// Jobs are exclusive unless the model says otherwise; this is why an acquirer falls back to one job at a time.
+pub(super) async fn exclusive_jobs_of_an_instance_are_only_handed_out_one_by_one(on: &Subject) {
+    let (topic, instance) = on.started("exclusive", &[]).await;
+    assert_eq!(on.acquire(&topic, "w1", LONG, 2).await, [], "a batch with two of them comes back empty");
+    for _ in 0..2 {
+        let job = on.job(&topic, "w1", LONG).await;
+        assert_eq!(on.acquire(&topic, "w1", LONG, 1).await, [], "the other one is blocked meanwhile");
+        on.engine.complete_job(&job.id, "w1", &[]).await.unwrap();
+    }
+    assert_eq!(on.ended(&instance).await.end_activity_id.as_deref(), Some("done"));
+}

@@ -71,3 +71,23 @@ pub(super) async fn an_ended_instance_has_no_execution_for_a_message(on: &Subjec
     assert_eq!(on.engine.waiting(&instance.id, &message).await.unwrap(), []);
     assert_fault(on.engine.deliver(&execution, &message, &[]).await, Fault::NotFound);
 }
+
+pub(super) async fn of_concurrent_deliveries_one_succeeds(on: &Subject) {
+    let (message, instance, execution) = waiting(on).await;
+    let deliver = || on.engine.deliver(&execution, &message, &[]);
+    let (a, b, c, d) = tokio::join!(deliver(), deliver(), deliver(), deliver());
+    assert_eq!([a, b, c, d].iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(on.task(&instance).await.name.as_deref(), Some("Follow up"), "it moved one step");
+}
+
+/// The instance ends by its own clock: task and subscription are gone together.
+pub(super) async fn a_timer_that_fires_first_cancels_the_wait(on: &Subject) {
+    let (key, instance) = on.started("timer", &[]).await;
+    let message = format!("{key}.go");
+    let executions = on.engine.waiting(&instance.id, &message).await.unwrap();
+    assert_eq!(executions.len(), 1);
+    let ended = on.ended(&instance).await;
+    assert_eq!(ended.end_activity_id.as_deref(), Some("tooLate"));
+    assert_eq!(on.engine.waiting(&instance.id, &message).await.unwrap(), []);
+    assert_fault(on.engine.deliver(&executions[0], &message, &[]).await, Fault::NotFound);
+}

@@ -1,5 +1,6 @@
 //! Starting an instance
 
+use promises::{DEADLINE, until};
 use reqwest::Method;
 use serde_json::json;
 use workflow_client::{Fault, Start, Variable};
@@ -64,4 +65,20 @@ pub(super) async fn a_step_that_throws_before_the_first_wait_state_leaves_nothin
     assert_fault(on.engine.start(&Start { variables: &set, ..start(&key) }).await, Fault::EngineError);
     assert_eq!(on.engine.running(&key, "order/1").await.unwrap(), []);
     assert_eq!(on.engine.historic(&key, "order/1").await.unwrap(), []);
+}
+
+/// Why a lost answer is never a proof that nothing was done
+pub(super) async fn a_start_whose_client_is_gone_takes_effect_all_the_same(on: &Subject) {
+    let key = on.deploy("approval").await;
+    on.post_and_leave("process-instances", &json!({"processDefinitionKey": key, "businessKey": "order/1"})).await;
+    let found = until("the instance", DEADLINE, async || Ok(on.engine.running(&key, "order/1").await?.pop())).await;
+    assert!(!found.unwrap().is_ended());
+}
+
+pub(super) async fn of_concurrent_starts_with_one_business_key_all_succeed(on: &Subject) {
+    let key = on.deploy("approval").await;
+    let start = || on.start(&key, "order/1", &[]);
+    let (a, b, c) = tokio::join!(start(), start(), start());
+    assert!(a.id != b.id && b.id != c.id && a.id != c.id);
+    assert_eq!(on.engine.running(&key, "order/1").await.unwrap().len(), 3);
 }

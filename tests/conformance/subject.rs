@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use emulator::{Emulator, Options, Switches};
 use promises::{DEADLINE, Flowable, repository, until};
-use reqwest::Method;
+use reqwest::{Method, Request};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use workflow_client::{
     Acquire, Auth, CallError, Engine, Fault, Instance, Job, Settings, Start, Task, TaskFilter, Variable,
 };
@@ -151,6 +152,29 @@ impl Subject {
 
     /// A request past the client, below the runtime's base: status and body
     pub(crate) async fn raw(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.http.execute(self.request(method, path, body).await).await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
+    }
+
+    /// Sends a whole request and closes the connection without reading the answer.
+    pub(crate) async fn post_and_leave(&self, path: &str, body: &Value) {
+        let request = self.request(Method::POST, path, body).await;
+        let url = request.url();
+        let address = url.socket_addrs(|| None).unwrap()[0];
+        let body = request.body().and_then(|body| body.as_bytes()).unwrap();
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            url.path(),
+            request.headers()["authorization"].to_str().unwrap(),
+            body.len()
+        );
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        connection.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+        connection.shutdown().await.unwrap();
+    }
+
+    async fn request(&self, method: Method, path: &str, body: &Value) -> Request {
         let runtime = &self.settings.runtime;
         let request = match &self.settings.auth {
             Auth::Basic { username, password } => {
@@ -170,10 +194,7 @@ impl Subject {
             }
             Auth::None => unreachable!("both engines want credentials"),
         };
-        let request = request.json(body);
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
+        request.json(body).build().unwrap()
     }
 }
 
