@@ -12,7 +12,9 @@ use crate::parts::{class_path, free_address, repository, with_new_ports};
 use crate::process::{Process, Signal};
 use crate::wait::{DEADLINE, until};
 
-const JVM: [&str; 4] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx512m"];
+/// UTF-8 as on a server: in the POSIX locale Flowable writes `?` for every letter of a comment that is not ASCII
+const JVM: [&str; 5] =
+    ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx512m", "-Dfile.encoding=UTF-8"];
 
 /// An engine that answers
 #[derive(Debug)]
@@ -191,6 +193,8 @@ fn command(folder: &Path, address: SocketAddr, database: &str) -> Result<Command
     let deployed = repository().join("deploy/flowable");
     let settings = deployed.join("application.properties");
     let mut java = Command::new("java");
+    // what the server unpacks goes with the folder
+    java.arg(format!("-Djava.io.tmpdir={}", folder.display()));
     java.args(JVM).args(["-cp", &class_path("flowable")?]).arg(deployed.join("Main.java"));
     java.arg(format!("--spring.config.location=file:{}", settings.display()));
     java.arg(format!("--server.port={}", address.port()));
