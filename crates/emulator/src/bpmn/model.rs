@@ -103,9 +103,11 @@ pub(crate) struct Outcome {
 }
 
 impl Process {
-    /// Start events without a message: exactly one of them can be started by key.
-    pub(crate) fn none_start(&self) -> Option<ElementIndex> {
-        self.nodes.iter().position(|n| matches!(n.kind, Kind::Start { message: None, .. }))
+    /// Where a start by key begins: at the start event without a message, else at the first one, as in the engine.
+    pub(crate) fn initial(&self) -> Option<ElementIndex> {
+        let position = |wanted: fn(&Kind) -> bool| self.nodes.iter().position(|n| wanted(&n.kind));
+        position(|kind| matches!(kind, Kind::Start { message: None, .. }))
+            .or_else(|| position(|kind| matches!(kind, Kind::Start { .. })))
     }
 
     /// Names of the messages that start this process, with their start events.

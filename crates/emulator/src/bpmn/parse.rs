@@ -6,7 +6,7 @@
 mod connect;
 mod elements;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::xml::{self, Element};
@@ -25,6 +25,7 @@ pub(crate) fn parse(source: &str) -> Result<Vec<Process>, ModelError> {
     if root.namespace != BPMN || root.name != "definitions" {
         return Err(refuse(&root, format!("the root must be 'definitions' of {BPMN}")));
     }
+    unique_ids(&root, &mut HashSet::new())?;
     let mut declared = Declared::default();
     let mut processes = Vec::new();
     for child in root.children.iter().filter(|c| c.namespace == BPMN) {
@@ -47,6 +48,16 @@ pub(crate) fn parse(source: &str) -> Result<Vec<Process>, ModelError> {
         return Err(refuse(&root, "the file holds no executable process".into()));
     }
     Ok(processes)
+}
+
+/// Ids are unique in the whole file, not only in their process: the schema says so, and the engine checks it.
+fn unique_ids<'a>(element: &'a Element, seen: &mut HashSet<&'a str>) -> Result<(), ModelError> {
+    if let Some(id) = element.attribute("id")
+        && !seen.insert(id)
+    {
+        return Err(refuse(element, "the id is used twice in this file".into()));
+    }
+    element.children.iter().try_for_each(|child| unique_ids(child, seen))
 }
 
 /// What the head of a file declares for its processes, by id.

@@ -62,6 +62,9 @@ impl Engine {
     fn index(&mut self, instance: &Instance) {
         for execution in &instance.executions {
             self.owner_of.insert(execution.id.clone(), instance.number);
+            for timer in &execution.timers {
+                self.owner_of.insert(timer.id.clone(), instance.number);
+            }
         }
         for task in instance.open_tasks() {
             self.owner_of.insert(task.id.clone(), instance.number);
@@ -80,6 +83,9 @@ impl Engine {
     fn unindex(&mut self, instance: &Instance) {
         for execution in &instance.executions {
             self.owner_of.remove(&execution.id);
+            for timer in &execution.timers {
+                self.owner_of.remove(&timer.id);
+            }
         }
         for task in instance.open_tasks() {
             self.owner_of.remove(&task.id);

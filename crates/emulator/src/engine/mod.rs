@@ -27,7 +27,7 @@ use crate::switches::Switches;
 
 pub(crate) use definitions::Definition;
 pub(crate) use error::EngineError;
-pub(crate) use instance::{Comment, Execution, Instance, Job, JobState, Task, Wait};
+pub(crate) use instance::{ArmedTimer, Comment, Execution, Instance, Job, JobState, Task, Wait};
 pub(crate) use jobs::{Acquire, Failure};
 pub(crate) use start::StartRequest;
 pub(crate) use store::Store;
@@ -46,7 +46,7 @@ pub(crate) struct Engine {
     running: Store,
     /// What readers of history see; behind `all` by the history lag.
     history: Store,
-    /// Executions, open tasks and jobs of running instances, by id, with the instance's number.
+    /// Executions, boundary timers, open tasks and jobs of running instances, by id, with the instance's number.
     owner_of: HashMap<Arc<str>, u64>,
     /// Jobs that may be handed out now, by topic, oldest first.
     acquirable: HashMap<Arc<str>, Queue>,

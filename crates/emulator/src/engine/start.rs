@@ -77,19 +77,19 @@ impl Engine {
     }
 
     fn select(&self, request: &StartRequest) -> Result<(Arc<Definition>, ElementIndex), EngineError> {
-        let none_start = |definition: &Arc<Definition>| {
-            let start = definition.process.none_start().ok_or_else(|| {
-                EngineError::BadRequest(format!("Process definition '{}' has no none start event.", definition.id))
+        let initial = |definition: &Arc<Definition>| {
+            let start = definition.process.initial().ok_or_else(|| {
+                EngineError::BadRequest(format!("Process definition '{}' has no start event.", definition.id))
             })?;
             Ok((definition.clone(), start))
         };
         match (&request.definition_key, &request.definition_id, &request.message) {
-            (Some(key), None, None) => none_start(
+            (Some(key), None, None) => initial(
                 self.definitions
                     .latest(key)
                     .ok_or_else(|| EngineError::BadRequest(format!("No process definition found for key '{key}'")))?,
             ),
-            (None, Some(id), None) => none_start(self.definitions.by_id(id).ok_or_else(|| {
+            (None, Some(id), None) => initial(self.definitions.by_id(id).ok_or_else(|| {
                 EngineError::BadRequest(format!("no deployed process definition found with id '{id}'"))
             })?),
             (None, None, Some(message)) => self.definitions.by_message(message).cloned().ok_or_else(|| {

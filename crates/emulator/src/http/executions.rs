@@ -49,18 +49,25 @@ fn rows(instance: &Arc<Instance>, filters: &Filters) -> Vec<Value> {
             .iter()
             .all(|name| filters.get(name).is_none());
     let root = root.then(|| render::root_execution(instance));
-    let children = instance
-        .executions
-        .iter()
-        .filter(|e| {
-            filters.equals("id", Some(&e.id))
-                && filters.equals("activityId", Some(instance.node_id(e.at)))
-                && filters.equals("parentId", Some(&instance.id))
-                && filters.equals("messageEventSubscriptionName", subscription(e))
-                && filters.get("signalEventSubscriptionName").is_none()
-        })
-        .map(|e| render::execution(instance, e));
+    let children = instance.executions.iter().flat_map(|execution| {
+        let own = passes(filters, &execution.id, instance.node_id(execution.at), &instance.id)
+            && filters.equals("messageEventSubscriptionName", subscription(execution));
+        let timers = execution
+            .timers
+            .iter()
+            .filter(|t| passes(filters, &t.id, instance.node_id(t.at), &execution.id))
+            .filter(|_| filters.get("messageEventSubscriptionName").is_none())
+            .map(|t| render::timer_execution(instance, execution, t));
+        own.then(|| render::execution(instance, execution)).into_iter().chain(timers)
+    });
     root.into_iter().chain(children).collect()
+}
+
+fn passes(filters: &Filters, id: &str, activity: &str, parent: &str) -> bool {
+    filters.equals("id", Some(id))
+        && filters.equals("activityId", Some(activity))
+        && filters.equals("parentId", Some(parent))
+        && filters.get("signalEventSubscriptionName").is_none()
 }
 
 fn subscription(execution: &Execution) -> Option<&str> {

@@ -50,12 +50,11 @@ impl Filters {
         self.get(name).is_none_or(|pattern| value.is_some_and(|value| like(pattern, value)))
     }
 
+    /// A number. Another text is an internal error, as was observed on the real engine.
     pub(super) fn number(&self, name: &str, default: usize) -> Result<usize, Problem> {
         match self.get(name) {
             None => Ok(default),
-            Some(text) => {
-                text.parse().map_err(|_| Problem::bad_request(format!("Parameter '{name}' is not a number: {text}")))
-            }
+            Some(text) => text.parse().map_err(|_| Problem::internal(format!("For input string: \"{text}\""))),
         }
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use serde_json::{Map, Value, json};
 
-use crate::engine::{Comment, Execution, Instance, Job, JobState, Task, Variable};
+use crate::engine::{ArmedTimer, Comment, Execution, Instance, Job, JobState, Task, Variable};
 
 const TENANT: &str = "emulated-tenant";
 const SUBSCRIPTION: &str = "emulated-subscription";
@@ -200,6 +200,18 @@ pub(super) fn execution(instance: &Instance, execution: &Execution) -> Value {
         "id": execution.id,
         "activityId": instance.node_id(execution.at),
         "parentId": instance.id,
+        "processInstanceId": instance.id,
+        "suspended": instance.suspended,
+        "tenantId": TENANT,
+    })
+}
+
+/// A boundary timer is an execution below the one that it watches.
+pub(super) fn timer_execution(instance: &Instance, host: &Execution, timer: &ArmedTimer) -> Value {
+    json!({
+        "id": timer.id,
+        "activityId": instance.node_id(timer.at),
+        "parentId": host.id,
         "processInstanceId": instance.id,
         "suspended": instance.suspended,
         "tenantId": TENANT,

@@ -123,6 +123,8 @@ pub(super) async fn act(
     Path(id): Path<String>,
     Body(body): Body<Action>,
 ) -> Result<StatusCode, Problem> {
+    // An unknown task is told before a wrong action, as in the engine.
+    service.engine().0.instance_of_task(&id)?;
     let variables = body.variables.unwrap_or_default();
     let action = match (body.action.as_deref(), body.assignee) {
         (Some("claim"), assignee) => TaskAction::Claim { assignee },

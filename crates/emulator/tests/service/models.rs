@@ -40,11 +40,12 @@ async fn running_instances_keep_their_version() {
 async fn a_model_that_cannot_run_is_refused_with_its_place() {
     let client = Client::start().await;
     let models = format!("{RUNTIME}/runtime/models");
-    let model = MODEL.replace("<endEvent id=\"good\"/>", "<endEvent id=\"good\"><errorEventDefinition/></endEvent>");
+    let broken = "<endEvent id=\"o_good\"><errorEventDefinition/></endEvent>";
+    let model = MODEL.replace("<endEvent id=\"o_good\"/>", broken);
     let refused = client.post(&models, json!({ "modelType": "xml", "modelContent": model })).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     let reason = refused.body["exception"].as_str().unwrap();
-    assert!(reason.contains("line 43") && reason.contains("'good'"), "{reason}");
+    assert!(reason.contains("line 43") && reason.contains("'o_good'"), "{reason}");
     for body in [
         json!({ "modelType": "xml" }),
         json!({ "modelType": "xml", "modelContent": "%%%" }),

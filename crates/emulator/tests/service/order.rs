@@ -84,3 +84,10 @@ async fn a_timer_that_does_not_interrupt_adds_a_branch() {
     assert_eq!(history.body["endActivityId"], "done");
     assert_eq!(history.body.get("deleteReason"), None);
 }
+
+#[tokio::test]
+async fn a_process_with_only_a_message_start_can_be_started_by_key() {
+    let client = Client::start().await;
+    let instance = client.start_process("order").await;
+    assert_eq!(client.acquire("orders.pay", "w1", 1).await[0]["processInstanceId"], *instance);
+}

@@ -157,6 +157,7 @@ async fn a_task_can_be_edited() {
 async fn wrong_actions_are_refused() {
     let client = Client::start().await;
     let (_, task) = one_task(&client).await;
+    assert_eq!(client.post(&format!("{TASKS}/nope"), json!({})).await.status, StatusCode::NOT_FOUND);
     for body in [json!({ "action": "explode" }), json!({}), json!({ "action": "delegate" })] {
         assert_eq!(client.post(&format!("{TASKS}/{task}"), body).await.status, StatusCode::BAD_REQUEST);
     }

@@ -24,7 +24,7 @@ fn lookup(path: &[String], scope: &dyn Scope) -> Result<Value, String> {
     let Some((name, fields)) = path.split_first() else {
         return Ok(Value::Null);
     };
-    let mut value = scope.get(name).ok_or_else(|| format!("Cannot resolve identifier '{name}'"))?;
+    let mut value = scope.get(name).ok_or_else(|| format!("Unknown property used in expression: '{name}'"))?;
     for field in fields {
         match value {
             Value::Object(object) => match object.get(field) {

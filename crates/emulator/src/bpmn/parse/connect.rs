@@ -11,10 +11,7 @@ use super::{allow_extensions, bpmn_children, refuse, required};
 pub(super) fn connect(elements: Vec<(&Element, Kind)>, flows: &[&Element]) -> Result<Vec<Node>, ModelError> {
     let mut index: HashMap<&str, ElementIndex> = HashMap::new();
     for (position, (element, _)) in elements.iter().enumerate() {
-        let id = required(element, "id")?;
-        if index.insert(id, position).is_some() {
-            return Err(refuse(element, "the id is used twice".into()));
-        }
+        index.insert(required(element, "id")?, position);
     }
     let sources: Vec<&Element> = elements.iter().map(|(element, _)| *element).collect();
     let mut nodes = elements.into_iter().map(|(element, kind)| node(element, kind)).collect::<Result<Vec<_>, _>>()?;
@@ -123,6 +120,11 @@ fn check(element: &Element, position: ElementIndex, nodes: &mut [Node]) -> Resul
             }
             if leaves == 0 {
                 return Err(refuse(element, "no sequence flow leaves the gateway".into()));
+            }
+            if let [only] = node.outgoing.as_slice()
+                && only.condition.is_some()
+            {
+                return Err(refuse(element, "the only flow that leaves the gateway may have no condition".into()));
             }
         }
         Kind::ParallelGateway if leaves == 0 => {

@@ -65,6 +65,9 @@ fn unknown_constructs_are_refused_with_id_and_line() {
         "<boundaryEvent id=\"x\" attachedToRef=\"start\"><timerEventDefinition><timeDuration>PT1H</timeDuration>\
          </timerEventDefinition></boundaryEvent>",
         "<exclusiveGateway id=\"x\" default=\"start\"/>",
+        "<exclusiveGateway id=\"x\"/><endEvent id=\"e\"/><sequenceFlow id=\"f\" sourceRef=\"x\" targetRef=\"e\">\
+         <conditionExpression>${a}</conditionExpression></sequenceFlow>",
+        "<userTask id=\"y\"/><userTask id=\"x\"/><userTask id=\"x\"/>",
     ] {
         let error = refused(content);
         assert_eq!((error.element.as_str(), error.line), ("x", 5), "{content}: {error}");
