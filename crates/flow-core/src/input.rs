@@ -111,6 +111,8 @@ pub enum Command {
 pub enum Answer<O> {
     /// The effect is there; `Look` answers so too when it found the effect of an earlier attempt.
     Done(O),
+    /// `Gather`: what was read so far; history does not hold everything yet.
+    Incomplete(O),
     /// `Look`: the effect is not there as far as this read can see.
     Absent,
     /// `Locate`: the one target of a message or terminate, in the engine's own id.

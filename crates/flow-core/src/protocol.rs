@@ -168,6 +168,7 @@ impl Protocol {
         match (call, answer) {
             (Call::CompleteJob, Answer::Done(_)) => Next::Over,
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
+            (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
             (Call::Locate, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
             (Call::Locate, Answer::NoInstance(output)) => match self.command {
                 // Nothing runs that could be ended: what was asked for is so.
@@ -202,7 +203,12 @@ impl Protocol {
             (call, Answer::Failed(failure)) => self.failed(cx, call, failure),
             (
                 call,
-                Answer::Absent | Answer::Located(_) | Answer::NotWaiting | Answer::NoInstance(_) | Answer::Several(_),
+                Answer::Incomplete(_)
+                | Answer::Absent
+                | Answer::Located(_)
+                | Answer::NotWaiting
+                | Answer::NoInstance(_)
+                | Answer::Several(_),
             ) => {
                 let detail = format!("the handler's answer does not belong to the call `{}`", call.name());
                 let failure = Failure { fault: Fault::BadAnswer, detail, retry_after: None };
@@ -279,6 +285,16 @@ impl Protocol {
         }
         self.holds += 1;
         Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), call, Why::NobodyWaiting)
+    }
+
+    /// An outcome waits for its audit, but not for ever: history may never hold what we miss.
+    fn wait_for_history<O>(&mut self, cx: &mut Context<'_>, output: O) -> Next<O> {
+        let since = *self.held_since.get_or_insert(cx.gate.healthy());
+        if cx.gate.healthy().saturating_sub(since) >= cx.bounds.history_lag * 2 {
+            return Next::Resolve(Resolution::Accepted(output));
+        }
+        self.holds += 1;
+        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::Settling)
     }
 
     fn act<O>(&mut self, cx: &Context<'_>, call: Call) -> Next<O> {

@@ -173,6 +173,17 @@ fn several_targets_are_refused_and_none_is_no_instance() {
 }
 
 #[test]
+fn an_outcome_waits_for_its_audit_but_not_for_ever() {
+    let mut bench = Bench::of(Command::Publish);
+    assert!(matches!(bench.answer(Call::Gather, Answer::Incomplete(1)), Next::Wait(_, Call::Gather, Why::Settling)));
+    bench.pass(LAG);
+    assert!(matches!(bench.answer(Call::Gather, Answer::Incomplete(1)), Next::Wait(_, Call::Gather, Why::Settling)));
+    bench.pass(LAG);
+    let next = bench.answer(Call::Gather, Answer::Incomplete(2));
+    assert!(matches!(next, Next::Resolve(Resolution::Accepted(2))), "{next:?}");
+}
+
+#[test]
 fn a_job_is_completed_after_its_outcome_and_completion_is_tried_until_it_is_answered() {
     let mut bench = Bench::of(Command::Publish);
     assert_eq!(bench.protocol.first(), Call::Gather);

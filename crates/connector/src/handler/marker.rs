@@ -1,0 +1,24 @@
+//! The marks that our commands leave in the engine, so that a look-up can tell whether one was done.
+
+use uuid::Uuid;
+
+/// The variable of every start: `<flow>/<event id>`.
+pub(super) const EVENT_ID: &str = "xcEventId";
+/// The variable of every start that remembers where the event came from; see [`Origin`](super::Origin).
+pub(super) const ORIGIN: &str = "xc";
+
+/// The value that names the event among all flows.
+pub(super) fn of(flow: &str, event_id: &str) -> String {
+    format!("{flow}/{event_id}")
+}
+
+/// The variable that a delivered message leaves behind. Each message has its own, because a later message must not hide
+/// that an earlier one arrived.
+pub(super) fn message_variable(marker: &str) -> String {
+    format!("xcMessage_{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, marker.as_bytes()).simple())
+}
+
+/// The reason that a terminate leaves in history, where the engine keeps one.
+pub(super) fn terminate_reason(marker: &str) -> String {
+    format!("xc:{marker}")
+}

@@ -1,0 +1,124 @@
+//! What a flow's records mean: decoded by `prepare`, acted upon by `calls`, written up by `records`.
+
+mod calls;
+mod faults;
+mod marker;
+mod origin;
+mod outcome;
+mod prepare;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consumer_engine::{Handler, Prepared};
+use event_model::{JobRecord, OutgoingRecord, Outcome, Record, ReplySchemas, SchemaIds, SourceRef};
+use flow_config::Flow;
+use flow_core::{Answer, Call, Failure, Resolved, TopicId};
+use workflow_client::{Engine, Variable};
+
+pub use origin::Origin;
+
+/// The handler of one flow.
+pub struct FlowHandler {
+    flow: Flow,
+    /// The place of the jobs topic among the flow's topics, if it has one.
+    jobs_topic: Option<TopicId>,
+    schema_ids: SchemaIds,
+    replies: ReplySchemas,
+    engine: Engine,
+    /// The deployment's name: the engine knows it as the owner of job locks.
+    worker: String,
+    history_lag: Duration,
+    /// How long a job is locked; what the acquirer asks for.
+    lock: Duration,
+}
+
+/// What is known of a record once it is decoded.
+pub struct Work {
+    /// The record as it came: a dead letter gives it back byte for byte.
+    record: Record,
+    /// The event's name among its flow's, once it could be read.
+    event_id: Option<String>,
+    /// Where the event comes from, for replies.
+    source: SourceRef,
+    task: Task,
+}
+
+/// What is to be done.
+enum Task {
+    /// Nothing: filtered or rejected.
+    Nothing,
+    Start { definition: Arc<str>, business_key: String, marker: String, variables: Vec<Variable> },
+    Message { definition: Arc<str>, message: Arc<str>, business_key: String, marker: String, variables: Vec<Variable> },
+    Terminate { definition: Arc<str>, business_key: String, marker: String },
+    Job(JobRecord),
+}
+
+/// What a finished call brought back.
+#[derive(Debug)]
+pub enum Output {
+    /// The instance that was started, reached or ended; `None` when there was none to end.
+    Instance(Option<String>),
+    /// What a process decided.
+    Outcome(Box<Outcome>),
+    /// The job is no longer ours to complete.
+    Completed,
+}
+
+/// What a handler is made of.
+pub struct Parts {
+    /// The flow.
+    pub flow: Flow,
+    /// The place of the jobs topic among the topics that the engine reads.
+    pub jobs_topic: Option<TopicId>,
+    /// Confluent schema ids.
+    pub schema_ids: SchemaIds,
+    /// The workflow engine.
+    pub engine: Engine,
+    /// The deployment's name.
+    pub worker: String,
+    /// How long the engine's history may lag.
+    pub history_lag: Duration,
+    /// How long a job is locked.
+    pub lock: Duration,
+}
+
+impl FlowHandler {
+    /// Makes the handler.
+    ///
+    /// # Errors
+    /// Only when the program was built with a broken reply schema.
+    pub fn new(parts: Parts) -> Result<FlowHandler, event_model::SchemaError> {
+        let Parts { flow, jobs_topic, schema_ids, engine, worker, history_lag, lock } = parts;
+        let replies = ReplySchemas::compile()?;
+        Ok(FlowHandler { flow, jobs_topic, schema_ids, replies, engine, worker, history_lag, lock })
+    }
+}
+
+impl Handler for FlowHandler {
+    type Work = Arc<Work>;
+    type Output = Output;
+
+    fn prepare(&self, topic: TopicId, record: Record) -> Prepared<Arc<Work>> {
+        if self.jobs_topic == Some(topic) { self.prepare_job(record) } else { self.prepare_event(record) }
+    }
+
+    fn rescue(&self, _topic: TopicId, record: Record) -> Prepared<Arc<Work>> {
+        prepare::undecoded(record, flow_core::Plan::Filter)
+    }
+
+    async fn call(&self, work: Arc<Work>, call: Call) -> Answer<Output> {
+        self.perform(&work, call).await.unwrap_or_else(|failure| Answer::Failed(*failure))
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        self.engine.probe().await.map_err(|error| *faults::failure(&error))
+    }
+
+    fn records(&self, resolved: &Resolved<Arc<Work>, Output>) -> Vec<OutgoingRecord> {
+        self.write_up(resolved, jiff::Timestamp::now())
+    }
+}

@@ -1,0 +1,69 @@
+//! The page that Prometheus and the orchestrator read: `/metrics`, `/healthz`, `/readyz`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use consumer_engine::Status;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// What the page shows.
+pub struct Monitoring {
+    /// Every metric of the process.
+    pub registry: Registry,
+    /// Each flow's state.
+    pub flows: Vec<(Arc<str>, watch::Receiver<Status>)>,
+}
+
+/// Opens the port, so that a taken port stops the start and not the running.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("[metrics] listen: {address} cannot be bound; choose another port, or 0 for a free one"))
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, monitoring: Monitoring) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Arc::new(monitoring));
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the monitoring page ended");
+    }
+}
+
+async fn metrics(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &monitoring.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            Ok(([(header::CONTENT_TYPE, kind)], text))
+        }
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics cannot be written: {error}\n"))),
+    }
+}
+
+/// Ready: every flow holds partitions, or is at least up to be given some, and its gate is open.
+async fn ready(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse {
+    let mut lines = String::new();
+    let mut all = true;
+    for (flow, status) in &monitoring.flows {
+        let status = status.borrow();
+        all &= status.gate_open;
+        let gate = if status.gate_open { "the engine is well" } else { "paused: the engine is not well, see the log" };
+        lines.push_str(&format!("{flow}: {} partitions, {gate}\n", status.partitions.len()));
+    }
+    (if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
+}

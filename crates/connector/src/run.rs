@@ -1,0 +1,221 @@
+//! `xconnector run`: puts the parts together, one engine per flow, and takes them down in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
+use event_model::{JobRecord, Partition};
+use flow_config::Flow;
+use flow_core::{GatePolicy, RetryPolicy, TopicId};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use workflow_client::Engine;
+
+use crate::handler::{FlowHandler, Parts};
+use crate::monitoring::{self, Monitoring};
+use crate::setup::{self, Setup};
+use crate::topics;
+
+/// The acquirer takes no more jobs while this many wait on the jobs topic.
+const JOBS_BACKLOG: u64 = 1_000;
+const LINGER: Duration = Duration::from_millis(20);
+const MAX_SPAN: u64 = 1_000_000;
+const MAX_BATCH: usize = 5_000;
+
+/// Runs every flow until SIGTERM or SIGINT, then finishes what is in flight, bounded by `[shutdown] drain_timeout`.
+///
+/// # Errors
+/// What keeps the flows from running.
+pub async fn run(setup: Setup) -> anyhow::Result<()> {
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        stop_signal().await;
+        stop.send_replace(true);
+    });
+    run_until(setup, stopping).await
+}
+
+/// Runs every flow until `stopping` turns true.
+///
+/// # Errors
+/// What keeps the flows from running.
+pub async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let Setup { settings, flows, schema_ids } = setup;
+    let engine = setup::engine(&settings.engine)?;
+    let listener = monitoring::listen(settings.metrics_listen).await?;
+    let address = listener.local_addr().context("the monitoring page has no address")?;
+    let properties = setup::properties(&settings.kafka);
+    check_topics(&settings.kafka.bootstrap_servers, &properties, &flows).await?;
+
+    let mut registry = Registry::default();
+    let telemetry = Telemetry::register(&mut registry);
+    let intake_telemetry = intake::Telemetry::register(&mut registry);
+    let instance = format!("{:08x}", rand::random::<u32>());
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let mut statuses = Vec::new();
+    for flow in flows {
+        let (status, status_of) = watch::channel(Status::default());
+        statuses.push((flow.name.clone(), status_of.clone()));
+        let jobs_topic = (!flow.jobs.is_empty()).then_some(TopicId(flow.source.topics.len() as u16));
+        if let Some(jobs_topic) = jobs_topic {
+            let acquirer = intake::Settings {
+                flow: flow.name.clone(),
+                topics: flow.jobs.iter().map(|job| job.topic.clone()).collect(),
+                worker: settings.deployment.clone(),
+                lock: settings.jobs.lock_duration,
+                batch: u32::try_from(settings.jobs.batch).unwrap_or(u32::MAX),
+                poll_interval: settings.jobs.poll_interval,
+                bootstrap_servers: settings.kafka.bootstrap_servers.clone(),
+                properties: properties.clone(),
+            };
+            let may_acquire = permission(status_of, jobs_topic);
+            let acquire = intake::acquire_jobs(acquirer, engine.clone(), may_acquire, intake_telemetry.clone(), stopping.clone());
+            tasks.spawn(async move { Ok(acquire.await?) });
+        }
+        let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
+        let handler = handler(&settings, flow, jobs_topic, schema_ids.clone(), engine.clone())?;
+        let run = consumer_engine::run(engine_settings, handler, telemetry.clone(), status, stopping.clone());
+        tasks.spawn(async move { Ok(run.await?) });
+    }
+    tracing::info!(deployment = settings.deployment, instance, %address, "xconnector runs; metrics at /metrics");
+    let page = tokio::spawn(monitoring::serve(listener, Monitoring { registry, flows: statuses }));
+    let result = join(tasks).await;
+    page.abort();
+    result
+}
+
+/// The first failure ends the process: an orchestrator starts it again, and the other instances take over meanwhile.
+async fn join(mut tasks: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(task) = tasks.join_next().await {
+        task.context("a part of xconnector panicked; this is a bug, its cause is in the log above")??;
+    }
+    tracing::info!("everything is finished");
+    Ok(())
+}
+
+async fn check_topics(servers: &str, properties: &BTreeMap<String, String>, flows: &[Flow]) -> anyhow::Result<()> {
+    let (s, p) = (servers.to_owned(), properties.clone());
+    let existing = tokio::task::spawn_blocking(move || consumer_engine::partition_counts(&s, &p))
+        .await?
+        .with_context(|| format!("Kafka at {servers} cannot be asked for its topics"))?;
+    let problems: Vec<String> =
+        flows.iter().filter_map(|flow| topics::problem(flow, &existing).map(|what| format!("flow {}: {what}", flow.name))).collect();
+    if !problems.is_empty() {
+        bail!("{}\n`xconnector topics create` makes what is missing (with --all: source and reply topics too)", problems.join("\n"));
+    }
+    Ok(())
+}
+
+fn handler(
+    settings: &flow_config::Settings,
+    flow: Flow,
+    jobs_topic: Option<TopicId>,
+    schema_ids: event_model::SchemaIds,
+    engine: Engine,
+) -> anyhow::Result<Arc<FlowHandler>> {
+    let parts = Parts {
+        flow,
+        jobs_topic,
+        schema_ids,
+        engine,
+        worker: settings.deployment.clone(),
+        history_lag: settings.engine.history_lag,
+        lock: settings.jobs.lock_duration,
+    };
+    Ok(Arc::new(FlowHandler::new(parts)?))
+}
+
+fn engine_settings(
+    settings: &flow_config::Settings,
+    flow: &Flow,
+    properties: &BTreeMap<String, String>,
+    instance: &str,
+) -> consumer_engine::Settings {
+    let start_from = match flow.source.start_from {
+        flow_config::StartFrom::Earliest => StartFrom::Earliest,
+        flow_config::StartFrom::Latest => StartFrom::Latest,
+        flow_config::StartFrom::At(time) => StartFrom::Timestamp(time.as_millisecond()),
+    };
+    let mut topics: Vec<TopicRole> =
+        flow.source.topics.iter().map(|name| TopicRole { name: name.clone(), start_from }).collect();
+    if !flow.jobs.is_empty() {
+        topics.push(TopicRole { name: JobRecord::topic_of(&flow.name).into(), start_from: StartFrom::Earliest });
+    }
+    let group_id = format!("{}.{}", settings.deployment, flow.name);
+    consumer_engine::Settings {
+        flow: flow.name.clone(),
+        transactional_id: format!("{group_id}.{instance}.0"),
+        group_id,
+        bootstrap_servers: settings.kafka.bootstrap_servers.clone(),
+        properties: properties.clone(),
+        delivery: match settings.kafka.delivery {
+            flow_config::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
+            flow_config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+        },
+        group_protocol: match settings.kafka.group_protocol {
+            flow_config::GroupProtocol::Consumer => GroupProtocol::Consumer,
+            flow_config::GroupProtocol::Classic => GroupProtocol::Classic,
+        },
+        drain_within: settings.drain_timeout,
+        flow_core: core_settings(settings, flow, topics.len()),
+        topics,
+    }
+}
+
+fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -> flow_core::Settings {
+    flow_core::Settings {
+        topics: topics as u16,
+        max_in_flight: flow.limits.max_in_flight.min(settings.engine.max_connections),
+        max_held: flow.limits.max_held,
+        max_span: MAX_SPAN,
+        max_batch: MAX_BATCH,
+        linger: LINGER,
+        retry: RetryPolicy { initial: flow.limits.retry_initial, max: flow.limits.retry_max },
+        hold: RetryPolicy { initial: Duration::from_millis(250), max: Duration::from_secs(5) },
+        settle: settings.engine.settle,
+        history_lag: settings.engine.history_lag,
+        give_up_after: flow.limits.give_up_after,
+        gate: GatePolicy {
+            trip_after: 10,
+            probe: RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) },
+        },
+        seed: rand::random(),
+    }
+}
+
+/// Whether this worker acquires jobs: it owns partition 0, and what it acquired before is not piling up.
+fn permission(mut status: watch::Receiver<Status>, jobs: TopicId) -> watch::Receiver<bool> {
+    let (permission, may_acquire) = watch::channel(false);
+    tokio::spawn(async move {
+        while status.changed().await.is_ok() {
+            let may = {
+                let status = status.borrow_and_update();
+                status.holds(Partition::new(0)) && status.gate_open && status.lag(jobs) < JOBS_BACKLOG
+            };
+            permission.send_if_modified(|current| std::mem::replace(current, may) != may);
+        }
+        permission.send_replace(false);
+    });
+    may_acquire
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard; only SIGINT stops the process gracefully");
+            if interrupt.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! From files to checked values: settings, schemas, flows, and the clients that they describe.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use event_model::{SchemaIds, Schemas};
+use flow_config::{Credentials, Dialect, EngineSettings, Flow, KafkaSettings, Problem, PropertyValue, Settings};
+use secrecy::ExposeSecret;
+use workflow_client::{Auth, Engine};
+
+/// Everything that the files say, checked.
+pub struct Setup {
+    /// The settings file.
+    pub settings: Settings,
+    /// The flows, in the order of their folders.
+    pub flows: Vec<Flow>,
+    /// Confluent schema ids.
+    pub schema_ids: SchemaIds,
+}
+
+/// What is wrong with the files; every problem, not the first.
+#[derive(Debug)]
+pub struct BadConfiguration(String);
+
+impl std::error::Error for BadConfiguration {}
+
+impl fmt::Display for BadConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl BadConfiguration {
+    fn of(problems: &[Problem]) -> BadConfiguration {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        BadConfiguration(format!("the configuration is wrong\n{}", lines.join("\n")))
+    }
+}
+
+/// Reads and checks the settings file and all that it names.
+///
+/// # Errors
+/// [`BadConfiguration`] with every problem found.
+pub fn load(config: &Path) -> Result<Setup, BadConfiguration> {
+    let settings = Settings::load(config).map_err(|problems| BadConfiguration::of(&problems))?;
+    let schemas = Schemas::load(&settings.schemas).map_err(|error| BadConfiguration(error.to_string()))?;
+    let report = flow_config::check(&settings.flows, &schemas);
+    if !report.is_ok() {
+        return Err(BadConfiguration::of(&report.problems));
+    }
+    let schema_ids = settings.schema_ids(&schemas).map_err(|problems| BadConfiguration::of(&problems))?;
+    Ok(Setup { settings, flows: report.flows, schema_ids })
+}
+
+/// `xconnector check`: says what is good, or everything that is wrong.
+///
+/// # Errors
+/// [`BadConfiguration`] with every problem found.
+#[allow(clippy::print_stdout, reason = "the command's answer")]
+pub fn check(config: &Path) -> anyhow::Result<()> {
+    let setup = load(config)?;
+    engine(&setup.settings.engine)?;
+    for flow in &setup.flows {
+        println!("{}: {} steps, {} jobs, reads {}", flow.name, flow.steps.len(), flow.jobs.len(), flow.source.topics.join(", "));
+    }
+    println!("{}: all good", config.display());
+    Ok(())
+}
+
+/// The workflow engine's client.
+///
+/// # Errors
+/// [`BadConfiguration`] when the settings make no client.
+pub fn engine(settings: &EngineSettings) -> Result<Engine, BadConfiguration> {
+    let auth = match &settings.credentials {
+        Credentials::None => Auth::None,
+        Credentials::Basic { username, password } => {
+            Auth::Basic { username: username.clone(), password: password.clone() }
+        }
+        Credentials::ClientCredentials { token_url, client_id, client_secret } => Auth::ClientCredentials {
+            token_url: token_url.clone(),
+            client_id: client_id.clone(),
+            client_secret: client_secret.clone(),
+        },
+    };
+    let mut client = workflow_client::Settings::opentext("http://unused.invalid", auth);
+    client.dialect = match settings.dialect {
+        Dialect::OpenText => workflow_client::Dialect::OpenText,
+        Dialect::Flowable => workflow_client::Dialect::Flowable,
+    };
+    client.runtime.clone_from(&settings.urls.runtime);
+    client.history.clone_from(&settings.urls.history);
+    client.jobs.clone_from(&settings.urls.jobs);
+    client.request_timeout = settings.request_timeout;
+    client.connect_timeout = settings.connect_timeout;
+    client.max_connections = settings.max_connections;
+    client.job_paths = workflow_client::JobPaths {
+        acquire: settings.job_paths.acquire.clone(),
+        complete: settings.job_paths.complete.clone(),
+        fail: settings.job_paths.fail.clone(),
+        bpmn_error: settings.job_paths.bpmn_error.clone(),
+    };
+    Engine::new(client).map_err(|error| BadConfiguration(format!("[engine]: {error}")))
+}
+
+/// The librdkafka properties, secrets included: for clients only, never for a log.
+pub fn properties(kafka: &KafkaSettings) -> BTreeMap<String, String> {
+    let plain = |value: &PropertyValue| match value {
+        PropertyValue::Plain(text) => text.clone(),
+        PropertyValue::Secret(secret) => secret.expose_secret().to_owned(),
+    };
+    kafka.properties.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+}
