@@ -48,10 +48,18 @@ impl Default for Options {
 
 /// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; choose another port, or 0 for a free one")]
-pub struct StartError {
-    address: SocketAddr,
-    source: std::io::Error,
+pub enum StartError {
+    /// The port cannot be opened.
+    #[error("cannot listen on {address}: {source}; choose another port, or 0 for a free one")]
+    Port {
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A switch has a value that means nothing.
+    #[error("switches: {0}")]
+    Switches(String),
 }
 
 /// A running workflow service. It ends when this is dropped.
@@ -64,7 +72,13 @@ pub struct Emulator {
 
 impl Emulator {
     /// Starts the service and its test controls.
+    ///
+    /// # Errors
+    /// The port is taken, or a switch has a value that means nothing.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        if let Some(problem) = options.switches.problem() {
+            return Err(StartError::Switches(problem));
+        }
         let (listener, address) = listen(options.port).await?;
         let (control, control_address) = listen(options.control_port).await?;
         let clock = Clock::default();
@@ -162,7 +176,7 @@ impl Drop for Emulator {
 
 async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let failed = |source| StartError { address, source };
+    let failed = |source| StartError::Port { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -52,3 +52,19 @@ impl Default for Switches {
         }
     }
 }
+
+impl Switches {
+    /// What is wrong with a value, if anything.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let statuses = [
+            ("optimistic_lock_status", self.optimistic_lock_status, [500, 409]),
+            ("delete_status", self.delete_status, [204, 200]),
+            ("repeated_delete_status", self.repeated_delete_status, [404, 204]),
+            ("unsubscribed_status", self.unsubscribed_status, [500, 404]),
+        ];
+        statuses
+            .iter()
+            .find(|(_, value, allowed)| !allowed.contains(value))
+            .map(|(name, value, [first, second])| format!("{name} must be {first} or {second}, not {value}"))
+    }
+}

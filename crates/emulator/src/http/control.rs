@@ -101,7 +101,8 @@ fn merge(switches: &Switches, changes: Map<String, Value>) -> Result<Switches, S
     if let Value::Object(fields) = &mut merged {
         fields.extend(changes);
     }
-    serde_json::from_value(merged).map_err(|e| format!("switches: {e}"))
+    let merged: Switches = serde_json::from_value(merged).map_err(|e| format!("switches: {e}"))?;
+    merged.problem().map_or(Ok(merged), Err)
 }
 
 /// Everything that an outside test needs for its arithmetic, whatever history shows at the moment.

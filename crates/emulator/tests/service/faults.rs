@@ -1,3 +1,5 @@
+//! Faults on command, through the handle and through HTTP.
+
 use std::time::{Duration, Instant};
 
 use emulator::{Availability, Fault, Mount, Rule};
@@ -168,6 +170,7 @@ async fn everything_can_be_done_over_http() {
         json!({ "rules": [{ "operation": "strat", "fault": { "kind": "forbid" } }] }),
         json!({ "rules": [{ "fault": { "kind": "nonsense" } }] }),
         json!({ "switches": { "delete_statsu": 200 } }),
+        json!({ "switches": { "delete_status": 418 } }),
         json!({ "availabilty": "up" }),
     ] {
         assert_eq!(post("/_faults", wrong.clone()).await.unwrap().status(), StatusCode::BAD_REQUEST, "{wrong}");

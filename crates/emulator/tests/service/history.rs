@@ -1,3 +1,5 @@
+//! History: the audit of a finished ticket, the lag, the filters.
+
 use std::time::Duration;
 
 use emulator::Switches;

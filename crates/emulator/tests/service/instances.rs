@@ -1,3 +1,5 @@
+//! Process instances: start, look up, variables, suspend, terminate, remarks.
+
 use reqwest::StatusCode;
 use serde_json::json;
 

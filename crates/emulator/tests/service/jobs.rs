@@ -1,3 +1,5 @@
+//! External-worker jobs: locks, answers, failures, and what exclusive jobs do to a topic.
+
 use std::time::Duration;
 
 use emulator::Switches;

@@ -1,3 +1,5 @@
+//! Messages to a waiting execution, and those that nobody waits for.
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Deploying and looking up models.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;

@@ -1,3 +1,5 @@
+//! Tasks: what they show, who may take them, how they end.
+
 use std::time::Duration;
 
 use reqwest::StatusCode;
