@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// Joins business systems to a workflow service (OpenText Workflow Service, Flowable) through Apache Kafka.
 #[derive(Debug, Parser)]
 #[command(version, about)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How log lines are written. RUST_LOG chooses which (default: info).
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "XCONNECTOR_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -18,7 +18,7 @@ pub struct Cli {
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object per line, for machines.
@@ -27,7 +27,7 @@ pub enum LogFormat {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run every flow until SIGTERM or SIGINT.
     Run {
         /// The settings file.
@@ -50,7 +50,7 @@ pub enum Command {
 
 /// What to do with topics.
 #[derive(Debug, Subcommand)]
-pub enum TopicsCommand {
+pub(crate) enum TopicsCommand {
     /// Make what is missing, with the right settings; what exists is left as it is.
     Create {
         /// The settings file.
@@ -67,7 +67,7 @@ pub enum TopicsCommand {
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
-pub enum ModelsCommand {
+pub(crate) enum ModelsCommand {
     /// Deploy the BPMN files of the flows to the engine.
     Deploy {
         /// The settings file.

@@ -9,7 +9,7 @@ use crate::setup::{self, Setup};
 /// # Errors
 /// What the engine says, with the file's name.
 #[allow(clippy::print_stdout, reason = "the command's answer")]
-pub async fn deploy(setup: Setup, only: Option<&str>) -> anyhow::Result<()> {
+pub(crate) async fn deploy(setup: Setup, only: Option<&str>) -> anyhow::Result<()> {
     let engine = setup::engine(&setup.settings.engine)?;
     let chosen: Vec<_> = setup.flows.iter().filter(|flow| only.is_none_or(|name| name == &*flow.name)).collect();
     if chosen.is_empty() {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// What the page shows.
-pub struct Monitoring {
+pub(crate) struct Monitoring {
     /// Every metric of the process.
     pub registry: Registry,
     /// Each flow's state.
@@ -26,14 +26,14 @@ pub struct Monitoring {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("[metrics] listen: {address} cannot be bound; choose another port, or 0 for a free one"))
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("[metrics] listen: {address} cannot be bound; choose another port, or 0 for a free one")
+    })
 }
 
 /// Serves until the process ends.
-pub async fn serve(listener: TcpListener, monitoring: Monitoring) {
+pub(crate) async fn serve(listener: TcpListener, monitoring: Monitoring) {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -29,7 +29,7 @@ const MAX_BATCH: usize = 5_000;
 ///
 /// # Errors
 /// What keeps the flows from running.
-pub async fn run(setup: Setup) -> anyhow::Result<()> {
+pub(crate) async fn run(setup: Setup) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(async move {
         stop_signal().await;
@@ -42,7 +42,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What keeps the flows from running.
-pub async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
     let Setup { settings, flows, schema_ids } = setup;
     let engine = setup::engine(&settings.engine)?;
     let listener = monitoring::listen(settings.metrics_listen).await?;
@@ -72,7 +72,8 @@ pub async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> anyhow:
                 properties: properties.clone(),
             };
             let may_acquire = permission(status_of, jobs_topic);
-            let acquire = intake::acquire_jobs(acquirer, engine.clone(), may_acquire, intake_telemetry.clone(), stopping.clone());
+            let acquire =
+                intake::acquire_jobs(acquirer, engine.clone(), may_acquire, intake_telemetry.clone(), stopping.clone());
             tasks.spawn(async move { Ok(acquire.await?) });
         }
         let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
@@ -101,10 +102,15 @@ async fn check_topics(servers: &str, properties: &BTreeMap<String, String>, flow
     let existing = tokio::task::spawn_blocking(move || consumer_engine::partition_counts(&s, &p))
         .await?
         .with_context(|| format!("Kafka at {servers} cannot be asked for its topics"))?;
-    let problems: Vec<String> =
-        flows.iter().filter_map(|flow| topics::problem(flow, &existing).map(|what| format!("flow {}: {what}", flow.name))).collect();
+    let problems: Vec<String> = flows
+        .iter()
+        .filter_map(|flow| topics::problem(flow, &existing).map(|what| format!("flow {}: {what}", flow.name)))
+        .collect();
     if !problems.is_empty() {
-        bail!("{}\n`xconnector topics create` makes what is missing (with --all: source and reply topics too)", problems.join("\n"));
+        bail!(
+            "{}\n`xconnector topics create` makes what is missing (with --all: source and reply topics too)",
+            problems.join("\n")
+        );
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use workflow_client::{Auth, Engine};
 
 /// Everything that the files say, checked.
-pub struct Setup {
+pub(crate) struct Setup {
     /// The settings file.
     pub settings: Settings,
     /// The flows, in the order of their folders.
@@ -21,7 +21,7 @@ pub struct Setup {
 
 /// What is wrong with the files; every problem, not the first.
 #[derive(Debug)]
-pub struct BadConfiguration(String);
+pub(crate) struct BadConfiguration(String);
 
 impl std::error::Error for BadConfiguration {}
 
@@ -42,7 +42,7 @@ impl BadConfiguration {
 ///
 /// # Errors
 /// [`BadConfiguration`] with every problem found.
-pub fn load(config: &Path) -> Result<Setup, BadConfiguration> {
+pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
     let settings = Settings::load(config).map_err(|problems| BadConfiguration::of(&problems))?;
     let schemas = Schemas::load(&settings.schemas).map_err(|error| BadConfiguration(error.to_string()))?;
     let report = flow_config::check(&settings.flows, &schemas);
@@ -58,11 +58,17 @@ pub fn load(config: &Path) -> Result<Setup, BadConfiguration> {
 /// # Errors
 /// [`BadConfiguration`] with every problem found.
 #[allow(clippy::print_stdout, reason = "the command's answer")]
-pub fn check(config: &Path) -> anyhow::Result<()> {
+pub(crate) fn check(config: &Path) -> anyhow::Result<()> {
     let setup = load(config)?;
     engine(&setup.settings.engine)?;
     for flow in &setup.flows {
-        println!("{}: {} steps, {} jobs, reads {}", flow.name, flow.steps.len(), flow.jobs.len(), flow.source.topics.join(", "));
+        println!(
+            "{}: {} steps, {} jobs, reads {}",
+            flow.name,
+            flow.steps.len(),
+            flow.jobs.len(),
+            flow.source.topics.join(", ")
+        );
     }
     println!("{}: all good", config.display());
     Ok(())
@@ -72,7 +78,7 @@ pub fn check(config: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// [`BadConfiguration`] when the settings make no client.
-pub fn engine(settings: &EngineSettings) -> Result<Engine, BadConfiguration> {
+pub(crate) fn engine(settings: &EngineSettings) -> Result<Engine, BadConfiguration> {
     let auth = match &settings.credentials {
         Credentials::None => Auth::None,
         Credentials::Basic { username, password } => {
@@ -105,7 +111,7 @@ pub fn engine(settings: &EngineSettings) -> Result<Engine, BadConfiguration> {
 }
 
 /// The librdkafka properties, secrets included: for clients only, never for a log.
-pub fn properties(kafka: &KafkaSettings) -> BTreeMap<String, String> {
+pub(crate) fn properties(kafka: &KafkaSettings) -> BTreeMap<String, String> {
     let plain = |value: &PropertyValue| match value {
         PropertyValue::Plain(text) => text.clone(),
         PropertyValue::Secret(secret) => secret.expose_secret().to_owned(),

@@ -17,13 +17,12 @@ const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
 /// # Errors
 /// What the cluster says.
 #[allow(clippy::print_stdout, reason = "the command's answer")]
-pub async fn create(setup: Setup, partitions: i32, all: bool) -> anyhow::Result<()> {
+pub(crate) async fn create(setup: Setup, partitions: i32, all: bool) -> anyhow::Result<()> {
     let servers = setup.settings.kafka.bootstrap_servers.clone();
     let properties = setup::properties(&setup.settings.kafka);
     let (s, p) = (servers.clone(), properties.clone());
     let existing = tokio::task::spawn_blocking(move || partition_counts(&s, &p)).await??;
-    let specs: Vec<TopicSpec> =
-        setup.flows.iter().flat_map(|flow| specs(flow, &existing, partitions, all)).collect();
+    let specs: Vec<TopicSpec> = setup.flows.iter().flat_map(|flow| specs(flow, &existing, partitions, all)).collect();
     let missing: Vec<TopicSpec> = specs.into_iter().filter(|spec| !existing.contains_key(&spec.name)).collect();
     if missing.is_empty() {
         println!("every topic is there already");
@@ -56,7 +55,7 @@ fn specs(flow: &Flow, existing: &BTreeMap<String, usize>, partitions: i32, all: 
 }
 
 /// What keeps a flow from running: topics that are missing, or partition counts that differ.
-pub fn problem(flow: &Flow, existing: &BTreeMap<String, usize>) -> Option<String> {
+pub(crate) fn problem(flow: &Flow, existing: &BTreeMap<String, usize>) -> Option<String> {
     let mut read: Vec<String> = flow.source.topics.iter().map(ToString::to_string).collect();
     if !flow.jobs.is_empty() {
         read.push(JobRecord::topic_of(&flow.name));

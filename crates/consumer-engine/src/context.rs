@@ -11,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::BaseConsumer;
 use rdkafka::consumer::{Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -64,7 +64,10 @@ impl<W: Send + Sync + 'static> ClientContext for Membership<W> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(flow = %self.flow, %error, reason, "the Kafka consumer reports a problem");
+        // The end of a partition comes this way too, and is none.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(flow = %self.flow, %error, reason, "the Kafka consumer reports a problem");
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

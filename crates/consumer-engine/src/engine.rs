@@ -6,6 +6,7 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use event_model::Partition;
 use flow_core::{Effect, Flow, Input, Moment, TopicId};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::{mpsc, watch};
@@ -205,19 +206,29 @@ impl<'a, H: Handler> Engine<'a, H> {
             Read::ReachedEnd(topic, partition, next) => self.step(Input::ReachedEnd(topic, partition, next)),
             Read::Started(partition) => self.step(Input::Started(partition)),
             Read::Assigned(partitions) => {
-                tracing::info!(flow = %self.settings.flow, ?partitions, "partitions assigned");
+                tracing::info!(flow = %self.settings.flow, partitions = self.names(&partitions), "partitions assigned");
                 self.step(Input::Assigned(partitions))
             }
             Read::Revoked(partitions, callback) => {
-                tracing::info!(flow = %self.settings.flow, ?partitions, "partitions revoked");
+                tracing::info!(flow = %self.settings.flow, partitions = self.names(&partitions), "partitions revoked");
                 self.performer.waiting.push(callback);
                 self.step(Input::Revoked { partitions, within: self.settings.drain_within })
             }
             Read::Lost(partitions) => {
-                tracing::warn!(flow = %self.settings.flow, ?partitions, "partitions lost: another worker may own them already");
+                let partitions_lost = self.names(&partitions);
+                tracing::warn!(flow = %self.settings.flow, partitions_lost, "another worker may own these already");
                 self.step(Input::Lost(partitions))
             }
         }
+    }
+
+    /// `topic/partition`, for people.
+    fn names(&self, partitions: &[(TopicId, Partition)]) -> String {
+        let name = |(topic, partition): &(TopicId, Partition)| {
+            let topic = self.performer.topics.get(usize::from(topic.0)).map_or("?", |name| name);
+            format!("{topic}/{partition}")
+        };
+        partitions.iter().map(name).collect::<Vec<_>>().join(" ")
     }
 
     fn outcome(&mut self, outcome: Outcome<H::Work, H::Output>) -> Result<(), EngineError> {

@@ -27,7 +27,8 @@ impl FlowHandler {
                 self.locate_waiting(definition, business_key, message).await
             }
             (Task::Message { message, variables, .. }, Call::ActOn(target)) => {
-                let (instance, execution) = target.split_once('/').ok_or_else(|| bad_answer("no execution in the target"))?;
+                let (instance, execution) =
+                    target.split_once('/').ok_or_else(|| bad_answer("no execution in the target"))?;
                 let execution = workflow_client::ExecutionId(execution.to_owned());
                 self.engine.deliver(&execution, message, variables).await.map_err(|error| failure(&error))?;
                 Ok(done(instance.to_owned()))
@@ -49,12 +50,7 @@ impl FlowHandler {
             (Task::Job(job), Call::CompleteJob) => self.complete(job).await,
             (
                 Task::Nothing | Task::Start { .. } | Task::Message { .. } | Task::Terminate { .. } | Task::Job(_),
-                call @ (Call::Act
-                | Call::Locate
-                | Call::ActOn(_)
-                | Call::Look(_)
-                | Call::Gather
-                | Call::CompleteJob),
+                call @ (Call::Act | Call::Locate | Call::ActOn(_) | Call::Look(_) | Call::Gather | Call::CompleteJob),
             ) => Err(bad_answer(format!("the call `{}` does not belong to this record; this is a bug", call.name()))),
         }
     }

@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consumer_engine::{Handler, Prepared};
-use event_model::{JobRecord, OutgoingRecord, Outcome, Record, ReplySchemas, SchemaIds, SourceRef};
+use event_model::{JobRecord, Outcome, OutgoingRecord, Record, ReplySchemas, SchemaIds, SourceRef};
 use flow_config::Flow;
 use flow_core::{Answer, Call, Failure, Resolved, TopicId};
 use workflow_client::{Engine, Variable};
 
-pub use origin::Origin;
+pub(crate) use origin::Origin;
 
 /// The handler of one flow.
-pub struct FlowHandler {
+pub(crate) struct FlowHandler {
     flow: Flow,
     /// The place of the jobs topic among the flow's topics, if it has one.
     jobs_topic: Option<TopicId>,
@@ -37,7 +37,7 @@ pub struct FlowHandler {
 }
 
 /// What is known of a record once it is decoded.
-pub struct Work {
+pub(crate) struct Work {
     /// The record as it came: a dead letter gives it back byte for byte.
     record: Record,
     /// The event's name among its flow's, once it could be read.
@@ -51,15 +51,30 @@ pub struct Work {
 enum Task {
     /// Nothing: filtered or rejected.
     Nothing,
-    Start { definition: Arc<str>, business_key: String, marker: String, variables: Vec<Variable> },
-    Message { definition: Arc<str>, message: Arc<str>, business_key: String, marker: String, variables: Vec<Variable> },
-    Terminate { definition: Arc<str>, business_key: String, marker: String },
+    Start {
+        definition: Arc<str>,
+        business_key: String,
+        marker: String,
+        variables: Vec<Variable>,
+    },
+    Message {
+        definition: Arc<str>,
+        message: Arc<str>,
+        business_key: String,
+        marker: String,
+        variables: Vec<Variable>,
+    },
+    Terminate {
+        definition: Arc<str>,
+        business_key: String,
+        marker: String,
+    },
     Job(JobRecord),
 }
 
 /// What a finished call brought back.
 #[derive(Debug)]
-pub enum Output {
+pub(crate) enum Output {
     /// The instance that was started, reached or ended; `None` when there was none to end.
     Instance(Option<String>),
     /// What a process decided.
@@ -69,7 +84,7 @@ pub enum Output {
 }
 
 /// What a handler is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The flow.
     pub flow: Flow,
     /// The place of the jobs topic among the topics that the engine reads.
@@ -91,7 +106,7 @@ impl FlowHandler {
     ///
     /// # Errors
     /// Only when the program was built with a broken reply schema.
-    pub fn new(parts: Parts) -> Result<FlowHandler, event_model::SchemaError> {
+    pub(crate) fn new(parts: Parts) -> Result<FlowHandler, event_model::SchemaError> {
         let Parts { flow, jobs_topic, schema_ids, engine, worker, history_lag, lock } = parts;
         let replies = ReplySchemas::compile()?;
         Ok(FlowHandler { flow, jobs_topic, schema_ids, replies, engine, worker, history_lag, lock })

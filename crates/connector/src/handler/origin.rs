@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Where an instance came from. Older versions read newer ones: unknown fields are ignored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The flow that started the instance.
     pub flow: String,
     /// The CloudEvents id.

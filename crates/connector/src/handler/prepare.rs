@@ -15,7 +15,8 @@ impl FlowHandler {
     pub(super) fn prepare_event(&self, record: Record) -> Prepared<Arc<Work>> {
         let size = record.value.as_ref().map_or(0, Vec::len);
         if size > self.flow.source.max_body {
-            let detail = format!("the value has {size} bytes; the flow takes {} ([source] max_body)", self.flow.source.max_body);
+            let detail =
+                format!("the value has {size} bytes; the flow takes {} ([source] max_body)", self.flow.source.max_body);
             return undecoded(record, Plan::Reject(Reason::code("too-large"), detail));
         }
         if record.value.is_none() && self.flow.source.on_null == OnNull::Skip {
@@ -40,9 +41,9 @@ impl FlowHandler {
         let lane: LaneKey = (&planned.key).into();
         let (plan, task) = match planned.action {
             None => (Plan::Filter, Task::Nothing),
-            Some(action) => self.task(action, &event, &record).unwrap_or_else(|error| {
-                (Plan::Reject(Reason::LIMIT, error.to_string()), Task::Nothing)
-            }),
+            Some(action) => self
+                .task(action, &event, &record)
+                .unwrap_or_else(|error| (Plan::Reject(Reason::LIMIT, error.to_string()), Task::Nothing)),
         };
         Prepared { lane, plan, work: self.work(record, &event, task) }
     }

@@ -1,7 +1,7 @@
 //! What a resolution writes to Kafka: replies and dead letters.
 
 use event_model::{
-    DeadLetter, JobRecord, OutgoingRecord, Outcome, ProcessRef, Receipt, ReceiptStatus, ReplyError, ReplyRoute,
+    DeadLetter, JobRecord, Outcome, OutgoingRecord, ProcessRef, Receipt, ReceiptStatus, ReplyError, ReplyRoute,
 };
 use flow_core::{Resolution, Resolved};
 use jiff::Timestamp;
@@ -32,7 +32,13 @@ impl FlowHandler {
         }
     }
 
-    fn accepted(&self, work: &Work, instance: Option<String>, attempts: u32, now: Timestamp) -> Result<OutgoingRecord, ReplyError> {
+    fn accepted(
+        &self,
+        work: &Work,
+        instance: Option<String>,
+        attempts: u32,
+        now: Timestamp,
+    ) -> Result<OutgoingRecord, ReplyError> {
         let receipt = Receipt {
             status: ReceiptStatus::Accepted,
             reason: None,
@@ -61,7 +67,9 @@ impl FlowHandler {
         let event_id = work.event_id.as_deref();
         let letter = DeadLetter { flow: &self.flow.name, reason, detail, attempts, event_id, failed_at: now };
         let mut records = vec![letter.to_record(&work.record)];
-        if matches!(work.task, Task::Job(_)) || Some(&*work.record.coordinates.topic) == self.jobs_topic_name().as_deref() {
+        if matches!(work.task, Task::Job(_))
+            || Some(&*work.record.coordinates.topic) == self.jobs_topic_name().as_deref()
+        {
             return records;
         }
         let receipt = Receipt {
@@ -76,7 +84,9 @@ impl FlowHandler {
         };
         match self.replies.receipt(&receipt, &self.route(work.record.key.as_deref())) {
             Ok(record) => records.push(record),
-            Err(error) => tracing::error!(flow = %self.flow.name, %error, "the dead letter stands, its reply cannot be written"),
+            Err(error) => {
+                tracing::error!(flow = %self.flow.name, %error, "the dead letter stands, its reply cannot be written")
+            }
         }
         records
     }
@@ -95,7 +105,9 @@ fn process(work: &Work, instance_id: String) -> ProcessRef {
     let (definition, business_key) = match &work.task {
         Task::Start { definition, business_key, .. }
         | Task::Message { definition, business_key, .. }
-        | Task::Terminate { definition, business_key, .. } => (Some(definition.to_string()), Some(business_key.clone())),
+        | Task::Terminate { definition, business_key, .. } => {
+            (Some(definition.to_string()), Some(business_key.clone()))
+        }
         Task::Nothing | Task::Job(_) => (None, None),
     };
     ProcessRef { instance_id, definition, business_key }
