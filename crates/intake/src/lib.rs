@@ -1,0 +1,19 @@
+//! What enters through Kafka from outside. So far one part: the job acquirer, which locks external-worker jobs of the
+//! workflow engine and writes them to `xc.<flow>.jobs`, and does nothing else with them.
+//!
+//! [`acquire_jobs`] runs one loop per engine topic (`acquirer`). What a loop does next is decided without I/O in
+//! `pace`; `producer` counts a job as handed over only when Kafka has acknowledged its record. Whatever fails on the
+//! way is healed by the engine: the lock expires and the job is handed out again under the same id, so a job may be
+//! written twice but is never lost.
+
+mod acquirer;
+mod error;
+mod pace;
+mod producer;
+mod settings;
+mod telemetry;
+
+pub use acquirer::acquire_jobs;
+pub use error::IntakeError;
+pub use settings::Settings;
+pub use telemetry::Telemetry;
