@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use event_model::{NextOffset, Offset, Partition};
+use event_model::{Offset, Partition};
 
 use crate::fate::Reason;
 use crate::input::{RecordId, TopicId};
+use crate::ledger::Remembered;
+use crate::progress::Progress;
 use crate::time::Moment;
 
 /// How a record ended.
@@ -14,6 +16,10 @@ use crate::time::Moment;
 pub enum Resolution<O> {
     /// Its effect is there.
     Accepted(O),
+    /// This very record was accepted before; it is answered again under the same id, and nothing was done.
+    Repeated,
+    /// Another record of the same event was accepted; nothing was done.
+    Duplicate,
     /// No step wanted it.
     Filtered,
     /// It goes to the dead letters.
@@ -38,6 +44,10 @@ pub struct Resolved<W, O> {
     pub resolution: Resolution<O>,
     /// How many times the effect was tried.
     pub attempts: u32,
+    /// What the ledger is to remember.
+    pub remember: Option<Remembered>,
+    /// How often the broker refused what was written for it as too large: write less.
+    pub refused: u8,
 }
 
 impl<W, O> Resolved<W, O> {
@@ -52,8 +62,22 @@ impl<W, O> Resolved<W, O> {
 pub struct Batch<W, O> {
     /// The resolved records, in the order in which they ended.
     pub resolved: Vec<Resolved<W, O>>,
-    /// Where each moved topic partition is to be read from next.
-    pub offsets: Vec<(TopicId, Partition, NextOffset)>,
+    /// How far each topic partition is finished and begun. Never empty: a transaction without an offset is checked against
+    /// nobody's generation.
+    pub offsets: Vec<Progressed>,
+}
+
+/// One topic partition's line in a transaction.
+#[derive(Debug)]
+pub struct Progressed {
+    /// Which topic.
+    pub topic: TopicId,
+    /// Which partition.
+    pub partition: Partition,
+    /// What to write.
+    pub progress: Progress,
+    /// Whether the state topic is to say that this partition was begun.
+    pub init: bool,
 }
 
 /// Why a transaction failed, as far as it matters here.
@@ -61,6 +85,8 @@ pub struct Batch<W, O> {
 pub enum CommitFault {
     /// Aborted; the same resolutions may be tried again.
     Aborted(String),
+    /// Aborted: the broker refuses what was written for one record (its place in the batch) as too large.
+    TooLarge(usize, String),
 }
 
 /// Resolved records on their way into a transaction.
@@ -70,13 +96,16 @@ pub(crate) struct Gathering<W, O> {
     since: Option<Moment>,
     not_before: Option<Moment>,
     in_flight: bool,
+    /// The bound for now: halved while a batch fails and nobody is named.
+    limit: usize,
     max_records: usize,
     linger: Duration,
 }
 
 impl<W, O> Gathering<W, O> {
     pub(crate) fn new(max_records: usize, linger: Duration) -> Gathering<W, O> {
-        Gathering { waiting: VecDeque::new(), since: None, not_before: None, in_flight: false, max_records, linger }
+        let (waiting, since, not_before) = (VecDeque::new(), None, None);
+        Gathering { waiting, since, not_before, in_flight: false, limit: max_records, max_records, linger }
     }
 
     pub(crate) fn push(&mut self, now: Moment, resolved: Resolved<W, O>) {
@@ -88,18 +117,23 @@ impl<W, O> Gathering<W, O> {
         !self.in_flight && self.waiting.is_empty()
     }
 
+    /// Whether a batch is on its way: its lines may be of any partition that was held when it was closed.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight
+    }
+
     /// Takes the next batch if it is time: enough, old enough, or nothing else going on. One batch is in flight at a time,
     /// so under load the next one grows while the last one commits.
-    pub(crate) fn close(&mut self, now: Moment, idle: bool, offsets_only: bool) -> Option<Vec<Resolved<W, O>>> {
+    pub(crate) fn close(&mut self, now: Moment, hurry: bool, offsets_only: bool) -> Option<Vec<Resolved<W, O>>> {
         if self.in_flight || self.not_before.is_some_and(|t| now < t) {
             return None;
         }
-        let due = self.waiting.len() >= self.max_records || self.since.is_some_and(|t| now.since(t) >= self.linger);
+        let due = self.waiting.len() >= self.limit || self.since.is_some_and(|t| now.since(t) >= self.linger);
         let nothing_to_say = self.waiting.is_empty() && !offsets_only;
-        if nothing_to_say || !(due || idle) {
+        if nothing_to_say || !(due || hurry) {
             return None;
         }
-        let count = self.waiting.len().min(self.max_records);
+        let count = self.waiting.len().min(self.limit);
         let batch = self.waiting.drain(..count).collect();
         self.since = (!self.waiting.is_empty()).then_some(now);
         self.not_before = None;
@@ -109,11 +143,16 @@ impl<W, O> Gathering<W, O> {
 
     pub(crate) fn committed(&mut self) {
         self.in_flight = false;
+        self.limit = (self.limit * 2).min(self.max_records);
     }
 
     /// Puts a failed batch back in front, to be tried again after `delay`.
-    pub(crate) fn put_back(&mut self, now: Moment, delay: Duration, batch: Vec<Resolved<W, O>>) {
+    /// Unless the culprit is `named`, it is halved, so that a record that is refused stands alone in the end.
+    pub(crate) fn put_back(&mut self, now: Moment, delay: Duration, batch: Vec<Resolved<W, O>>, named: bool) {
         self.in_flight = false;
+        if !named {
+            self.limit = (batch.len() / 2).clamp(1, self.max_records);
+        }
         for resolved in batch.into_iter().rev() {
             self.waiting.push_front(resolved);
         }

@@ -1,5 +1,6 @@
 //! Everything that a flow asks of its driver.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_model::{NextOffset, Offset, Partition};
@@ -9,18 +10,31 @@ use crate::fate::{Fault, Reason};
 use crate::gate::Closed;
 use crate::input::{RecordId, TopicId};
 use crate::protocol::Call;
+use crate::time::Moment;
 
 /// Something to do; the driver performs it and answers with an [`Input`](crate::Input) where one is named.
 #[derive(Debug)]
 pub enum Effect<W, O> {
-    /// Perform one call for a record; answer with `Finished`.
-    Call(RecordId, W, Call),
+    /// Perform one call for a record; answer with `Finished`. Where `until` is given, the request may leave only before it.
+    Call {
+        /// To be named in the answer.
+        id: RecordId,
+        /// The driver's work.
+        work: W,
+        /// What to call.
+        call: Call,
+        /// The end of the lease.
+        until: Option<Moment>,
+    },
     /// Perform a harmless read of the endpoint; answer with `Probed`.
     Probe,
     /// Write a batch in one transaction; answer with `Committed` or `CommitFailed`.
     Commit(Batch<W, O>),
-    /// Read the committed positions of every topic of the partition; answer with `Restored`.
+    /// Read what Kafka knows of the partition, in this order: the committed offsets of every topic (read_committed), the ends of
+    /// ledger and state (read_uncommitted), then both up to there (read_committed). Answer with `Restored`.
     Restore(Partition),
+    /// Read where the logs of the partition end now; answer with `LogEnds`.
+    LogEnds(Partition),
     /// Seek to the positions and let records flow; answer with `Started`.
     Start(Partition, Vec<(TopicId, NextOffset)>),
     /// Stop delivering records of the partition for now.
@@ -94,6 +108,24 @@ pub enum Notice {
     Paused(Partition, &'static str),
     /// The partition reads again.
     Resumed(Partition),
+    /// More than one instance carries an event's mark.
+    Double {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+        /// The instance that stays.
+        survivor: Arc<str>,
+        /// The others.
+        surplus: Vec<Arc<str>>,
+    },
+    /// A look for doubles could not be ended.
+    ContestGivenUp {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+        /// What the other side said.
+        detail: String,
+    },
+    /// A partition was taken over with offsets that an earlier owner may have begun.
+    Uncertain(Partition, u64),
     /// A revoke or a shutdown ran out of time: calls were still in flight, and the next owner finds them undone.
     DrainCut(Partition, usize),
     /// A transaction failed and is repeated.

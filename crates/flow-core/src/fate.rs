@@ -61,6 +61,8 @@ impl Reason {
     pub const NO_INSTANCE: Reason = Reason::code("no-instance");
     /// The instance did not come to wait for the message in time.
     pub const NO_SUBSCRIPTION: Reason = Reason::code("no-subscription");
+    /// The event's id was used before for another payload.
+    pub const ID_REUSED: Reason = Reason::code("event-id-reused");
     /// More than one instance could be meant.
     pub const AMBIGUOUS_TARGET: Reason = Reason::code("ambiguous-target");
 

@@ -1,6 +1,8 @@
 //! The state machine of one flow on one worker: [`Flow::step`] takes what happened and says what to do.
 
 mod commits;
+mod contests;
+mod dispatch;
 mod membership;
 mod records;
 
@@ -11,9 +13,12 @@ use std::time::Duration;
 use event_model::{NextOffset, Offset, Partition};
 
 use crate::batch::Gathering;
+use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::gate::{Gate, GatePolicy, Polled};
 use crate::input::{Input, LaneKey, Plan, RecordId, TopicId};
+use crate::lanes::Turn;
+use crate::ledger::EventHash;
 use crate::ownership::{Ownership, Phase};
 use crate::protocol::{Bounds, Call, Protocol};
 use crate::retry::{Dice, RetryPolicy};
@@ -44,6 +49,12 @@ pub struct Settings {
     pub history_lag: Duration,
     /// How long a record may keep failing while its endpoint is healthy.
     pub give_up_after: Duration,
+    /// How long an accepted `send_offsets` lets us dispatch; shorter than the group's session time-out.
+    pub lease_term: Duration,
+    /// Event ids that the ledger remembers per partition.
+    pub ledger_entries: usize,
+    /// Whether surplus instances are ended (`compensate = "delete"`), or only reported.
+    pub delete_doubles: bool,
     /// When the endpoint's gate closes.
     pub gate: GatePolicy,
     /// The seed of the jitter.
@@ -58,7 +69,14 @@ pub struct Flow<W, O> {
     partitions: BTreeMap<Partition, Ownership>,
     records: HashMap<RecordId, Entry<W>>,
     ready: VecDeque<RecordId>,
-    timers: BinaryHeap<Reverse<(Moment, RecordId)>>,
+    /// Records whose call waits for a lease.
+    unleased: VecDeque<RecordId>,
+    timers: BinaryHeap<Reverse<(Moment, Timer)>>,
+    contests: HashMap<RecordId, Contest<W>>,
+    /// Until when the last accepted `send_offsets` lets us dispatch.
+    leased_until: Moment,
+    /// Records dispatched since the last transaction was closed: how far the next horizon has to run ahead.
+    dispatched: i64,
     in_flight: usize,
     gate: Gate,
     gathering: Gathering<W, O>,
@@ -78,6 +96,12 @@ struct Entry<W> {
     offset: Offset,
     timestamp_ms: Option<i64>,
     lane: LaneKey,
+    identity: Option<(EventHash, u64)>,
+    business: Option<u64>,
+    /// In how many of its lanes others are before it.
+    behind: u8,
+    /// When no request of an earlier owner can take effect any more, if one of them may have begun it.
+    uncertain: Option<Moment>,
     work: W,
     plan: Plan,
     protocol: Option<Protocol>,
@@ -88,6 +112,26 @@ impl<W> Entry<W> {
     fn at(&self) -> (TopicId, Partition, Offset) {
         (self.topic, self.partition, self.offset)
     }
+
+    fn turns(&self) -> impl Iterator<Item = Turn> {
+        let key = Turn::Key(self.lane.clone());
+        let event = self.identity.map(|(event, _)| Turn::Event(event));
+        [Some(key), event, self.business.map(Turn::Business)].into_iter().flatten()
+    }
+
+    /// Whether its effect may be there, or still come.
+    fn is_begun(&self) -> bool {
+        self.uncertain.is_some() || self.protocol.as_ref().is_some_and(|protocol| protocol.attempts > 0)
+    }
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Record(RecordId),
+    Contest(RecordId),
+    /// One lease term after the assignment: nobody before us dispatches any more.
+    Clamp(Partition),
 }
 
 #[derive(Debug)]
@@ -112,8 +156,12 @@ pub struct PartitionView {
     pub frontiers: Vec<NextOffset>,
     /// Records in memory.
     pub held: usize,
-    /// Keys with work.
+    /// Queues with work: keys, event ids, business keys.
     pub busy_keys: usize,
+    /// By topic: below it an earlier owner may have dispatched.
+    pub uncertain_below: Vec<NextOffset>,
+    /// Event ids in the ledger.
+    pub remembered: usize,
     /// The timestamp of the oldest unfinished record, in milliseconds since the Unix epoch.
     pub oldest_timestamp_ms: Option<i64>,
     /// Whether the partition is at a bound.
@@ -135,7 +183,11 @@ impl<W: Clone, O> Flow<W, O> {
             partitions: BTreeMap::new(),
             records: HashMap::new(),
             ready: VecDeque::new(),
+            unleased: VecDeque::new(),
             timers: BinaryHeap::new(),
+            contests: HashMap::new(),
+            leased_until: Moment::ORIGIN,
+            dispatched: 0,
             in_flight: 0,
             gate: Gate::new(settings.gate),
             gathering: Gathering::new(settings.max_batch, settings.linger),
@@ -152,23 +204,24 @@ impl<W: Clone, O> Flow<W, O> {
     pub fn step(&mut self, now: Moment, input: Input<W, O>, effects: &mut Vec<Effect<W, O>>) {
         self.gate.advance(now);
         match input {
-            Input::Assigned(partitions) => self.assigned(partitions, effects),
+            Input::Assigned(partitions) => self.assigned(now, partitions, effects),
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
-            Input::Lost(partitions) => self.lost(&partitions),
-            Input::Restored(partition, positions) => self.restored(partition, positions, effects),
+            Input::Lost(partitions) => self.lost(now, &partitions, effects),
+            Input::Restored(partition, restored) => self.restored(partition, restored, effects),
+            Input::LogEnds(partition, ends) => self.clamp(partition, &ends),
             Input::Started(partition) => self.started(partition),
             Input::Records(delivered) => self.delivered(now, delivered, effects),
             Input::ReachedEnd(topic, partition, position) => self.reached_end(topic, partition, position),
             Input::Finished(id, answer) => self.finished(now, id, answer, effects),
             Input::Probed(result) => self.probed(now, result, effects),
-            Input::Committed(batch) => self.committed(batch, effects),
+            Input::Committed(batch, sent_at) => self.committed(now, batch, sent_at, effects),
             Input::CommitFailed(batch, fault) => self.commit_failed(now, batch, fault, effects),
             Input::Shutdown { within } => self.shutdown(now, within),
             Input::Tick => {}
         }
         self.poll_gate(now, effects);
-        self.fire_timers(now);
-        self.dispatch(effects);
+        self.fire_timers(now, effects);
+        self.dispatch(now, effects);
         self.close_batch(now, effects);
         self.release(now, effects);
     }
@@ -176,7 +229,8 @@ impl<W: Clone, O> Flow<W, O> {
     /// When to step again with a `Tick`, if nothing else happens before.
     pub fn deadline(&self) -> Option<Moment> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let drain = self.partitions.values().filter_map(|owned| match owned.phase {
+        let draining = self.releasing.is_some().then_some(&self.partitions).into_iter().flat_map(BTreeMap::values);
+        let drain = draining.filter_map(|owned| match owned.phase {
             Phase::Draining { until } => Some(until),
             Phase::Partial | Phase::Restoring | Phase::Starting | Phase::Active => None,
         });
@@ -206,6 +260,8 @@ impl<W: Clone, O> Flow<W, O> {
             frontiers: owned.frontiers.iter().map(|frontier| frontier.committable()).collect(),
             held: owned.held,
             busy_keys: owned.lanes.len(),
+            uncertain_below: owned.horizons.iter().map(|horizon| NextOffset::new(horizon.uncertain_below)).collect(),
+            remembered: owned.ledger.len(),
             oldest_timestamp_ms: oldest.get(partition).copied(),
             paused: owned.paused,
         };
@@ -231,34 +287,10 @@ impl<W: Clone, O> Flow<W, O> {
         effects.extend(notice.map(Effect::Notice));
     }
 
-    fn fire_timers(&mut self, now: Moment) {
-        while let Some(&Reverse((at, id))) = self.timers.peek() {
-            if at > now {
-                break;
-            }
-            self.timers.pop();
-            if let Some(entry) = self.records.get_mut(&id)
-                && let State::Waiting(call) = &entry.state
-            {
-                entry.state = State::Ready(call.clone());
-                self.ready.push_back(id);
-            }
-        }
-    }
-
-    fn dispatch(&mut self, effects: &mut Vec<Effect<W, O>>) {
-        while self.in_flight < self.settings.max_in_flight && self.gate.is_open() {
-            let Some(id) = self.ready.pop_front() else { break };
-            let Some(entry) = self.records.get_mut(&id) else { continue };
-            let State::Ready(call) = &entry.state else { continue };
-            let call = call.clone();
-            entry.state = State::Calling(call.clone());
-            if let Some(owned) = self.partitions.get_mut(&entry.partition) {
-                owned.in_flight += 1;
-            }
-            self.in_flight += 1;
-            effects.push(Effect::Call(id, entry.work.clone(), call));
-        }
+    fn new_id(&mut self) -> RecordId {
+        let id = RecordId(self.next_id);
+        self.next_id += 1;
+        id
     }
 }
 

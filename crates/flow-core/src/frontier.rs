@@ -11,6 +11,8 @@ pub enum Delivery {
     Fresh,
     /// Seen before: a seek or a restarted fetch repeats it, and it is not to be taken again.
     Repeated,
+    /// Finished by an earlier owner.
+    Done,
 }
 
 /// Which offsets of a topic partition are finished.
@@ -32,6 +34,20 @@ impl Frontier {
         Frontier { next: position.get(), read: position.get(), runs: BTreeMap::new() }
     }
 
+    /// A frontier that starts at the restored position, with what earlier owners finished beyond it.
+    pub fn restored(position: NextOffset, runs: &[(i64, i64)]) -> Frontier {
+        let mut frontier = Frontier::at(position);
+        for (start, end) in runs {
+            frontier.finish(*start, *end);
+        }
+        frontier
+    }
+
+    /// The finished runs beyond the frontier, ascending.
+    pub fn runs(&self) -> Vec<(i64, i64)> {
+        self.runs.iter().map(|(start, end)| (*start, *end)).collect()
+    }
+
     /// What may be committed: every offset below it is finished.
     pub fn committable(&self) -> NextOffset {
         NextOffset::new(self.next)
@@ -50,7 +66,7 @@ impl Frontier {
         }
         self.finish(self.read, offset);
         self.read = offset + 1;
-        Delivery::Fresh
+        if self.is_done(offset) { Delivery::Done } else { Delivery::Fresh }
     }
 
     /// Takes note that the partition ended at `position`: nothing undelivered lies below it.
@@ -65,6 +81,10 @@ impl Frontier {
     /// Marks one delivered record as finished. Crate-private: only a batch of `Resolved` values calls it.
     pub(crate) fn complete(&mut self, offset: Offset) {
         self.finish(offset.get(), offset.get() + 1);
+    }
+
+    fn is_done(&self, offset: i64) -> bool {
+        offset < self.next || self.runs.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
     }
 
     fn finish(&mut self, start: i64, end: i64) {
@@ -129,6 +149,16 @@ mod tests {
         f.deliver(Offset::new(10));
         assert_eq!(f.deliver(Offset::new(10)), Delivery::Repeated);
         assert_eq!(f.deliver(Offset::new(3)), Delivery::Repeated);
+    }
+
+    #[test]
+    fn what_an_earlier_owner_finished_is_not_taken_again() {
+        let mut f = Frontier::restored(NextOffset::new(10), &[(12, 14)]);
+        let deliveries: Vec<Delivery> = (10..15).map(|offset| f.deliver(Offset::new(offset))).collect();
+        assert_eq!(deliveries, [Delivery::Fresh, Delivery::Fresh, Delivery::Done, Delivery::Done, Delivery::Fresh]);
+        f.complete(Offset::new(10));
+        f.complete(Offset::new(11));
+        assert_eq!(f.committable(), NextOffset::new(14));
     }
 
     proptest! {

@@ -7,6 +7,8 @@ use event_model::{NextOffset, Offset, Partition};
 
 use crate::batch::{Batch, CommitFault};
 use crate::fate::{Fault, Reason};
+use crate::ledger::{EventHash, Remembered};
+use crate::time::Moment;
 
 /// Something that happened; the closed list of what can wake a flow.
 ///
@@ -24,8 +26,10 @@ pub enum Input<W, O> {
     },
     /// The group took partitions away without asking: another worker may own them already.
     Lost(Vec<(TopicId, Partition)>),
-    /// What [`Effect::Restore`](crate::Effect::Restore) asked for: the committed position of every topic of the partition.
-    Restored(Partition, Vec<(TopicId, NextOffset)>),
+    /// What [`Effect::Restore`](crate::Effect::Restore) asked for: what Kafka knows of the partition.
+    Restored(Partition, Restored),
+    /// What [`Effect::LogEnds`](crate::Effect::LogEnds) asked for.
+    LogEnds(Partition, Vec<(TopicId, NextOffset)>),
     /// The reader sought the positions of [`Effect::Start`](crate::Effect::Start): what it delivers from here on counts.
     Started(Partition),
     /// Records in the order of their partitions.
@@ -36,8 +40,9 @@ pub enum Input<W, O> {
     Finished(RecordId, Answer<O>),
     /// The read of [`Effect::Probe`](crate::Effect::Probe) ended.
     Probed(Result<(), Failure>),
-    /// The transaction of [`Effect::Commit`](crate::Effect::Commit) is committed.
-    Committed(Batch<W, O>),
+    /// The transaction of [`Effect::Commit`](crate::Effect::Commit) is committed; `offsets_sent_at` is when `send_offsets`,
+    /// which the group coordinator accepted, was called.
+    Committed(Batch<W, O>, Moment),
     /// The transaction failed; nothing of it is visible.
     CommitFailed(Batch<W, O>, CommitFault),
     /// Finish what is in flight, release everything, take nothing new.
@@ -57,6 +62,32 @@ pub struct TopicId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub(crate) u64);
 
+/// What Kafka knows of a partition.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Every topic of the flow.
+    pub positions: Vec<Position>,
+    /// The ledger's entries, oldest first.
+    pub remembered: Vec<Remembered>,
+}
+
+/// What Kafka knows of a topic partition.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// Which topic.
+    pub topic: TopicId,
+    /// The committed offset, or where to start.
+    pub next: NextOffset,
+    /// The committed metadata; empty where there is none.
+    pub metadata: String,
+    /// The map that the state topic holds for this topic.
+    pub spilled: Option<Vec<u8>>,
+    /// Where the log ends now.
+    pub log_end: NextOffset,
+    /// Whether the state topic says that this partition was begun before.
+    pub begun: bool,
+}
+
 /// What orders records: those with equal keys in one partition take effect one after the other.
 pub type LaneKey = Arc<[u8]>;
 
@@ -73,6 +104,10 @@ pub struct Delivered<W> {
     pub timestamp_ms: Option<i64>,
     /// Its ordering key.
     pub lane: LaneKey,
+    /// What it is known by in the ledger: the hashes of its event id and payload.
+    pub identity: Option<(EventHash, u64)>,
+    /// The hash of the definition and business key that it acts on.
+    pub business: Option<u64>,
     /// What is to be done with it.
     pub plan: Plan,
     /// What the driver needs to do it.
@@ -115,6 +150,8 @@ pub enum Answer<O> {
     Incomplete(O),
     /// `Look`: the effect is not there as far as this read can see.
     Absent,
+    /// `Count`: the root instances that carry the event's mark, as far as this read can see.
+    Copies(Vec<Copy>),
     /// `Locate`: the one target of a message or terminate, in the engine's own id.
     Located(Arc<str>),
     /// `Locate`: there is an instance, but it does not wait for the message (yet), or it is suspended.
@@ -125,6 +162,18 @@ pub enum Answer<O> {
     Several(u32),
     /// The call failed.
     Failed(Failure),
+}
+
+/// An instance that carries an event's mark. The smallest is the one that stays when there are several, so that all
+/// observers agree: by start time, then by id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Copy {
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started_ms: i64,
+    /// The engine's id.
+    pub id: Arc<str>,
+    /// Whether it still runs.
+    pub running: bool,
 }
 
 /// A failed call.

@@ -7,6 +7,7 @@
 //! Read in this order: [`Input`], [`Effect`], [`Flow`], then the parts it is made of.
 
 mod batch;
+mod contest;
 mod effect;
 mod fate;
 mod flow;
@@ -14,18 +15,24 @@ mod frontier;
 mod gate;
 mod input;
 mod lanes;
+mod ledger;
 mod ownership;
+mod progress;
 mod protocol;
 mod retry;
 mod time;
 
-pub use batch::{Batch, CommitFault, Resolution, Resolved};
+pub use batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
 pub use effect::{Effect, Notice};
 pub use fate::{Fault, Reason};
 pub use flow::{Flow, PartitionView, Settings};
 pub use frontier::{Delivery, Frontier};
 pub use gate::{Closed, GatePolicy};
-pub use input::{Answer, Command, Delivered, Failure, Input, LaneKey, Plan, RecordId, TopicId};
+pub use input::{
+    Answer, Command, Copy, Delivered, Failure, Input, LaneKey, Plan, Position, RecordId, Restored, TopicId,
+};
+pub use ledger::{EventHash, Remembered};
+pub use progress::{METADATA_LIMIT, Progress, Reading};
 pub use protocol::{Call, Scope};
 pub use retry::{Dice, RetryPolicy};
 pub use time::Moment;

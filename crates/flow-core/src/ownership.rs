@@ -1,12 +1,15 @@
 //! The partitions that this worker holds: partition p of every topic of the flow, or nothing of p.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use event_model::NextOffset;
+use event_model::{NextOffset, Offset};
 
 use crate::frontier::Frontier;
-use crate::input::TopicId;
+use crate::input::{Position, TopicId};
 use crate::lanes::Lanes;
+use crate::ledger::{Ledger, Remembered};
+use crate::progress::{Progress, Reading};
 use crate::time::Moment;
 
 /// Where the ownership of a partition stands.
@@ -24,15 +27,35 @@ pub(crate) enum Phase {
     Draining { until: Moment },
 }
 
+/// How far a topic partition may have been begun, by us and by those before us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// What the last accepted transaction says: we may dispatch below it.
+    pub leased: i64,
+    /// Below it an earlier owner may have dispatched: uncertain, verify first.
+    pub uncertain_below: i64,
+    /// One past the highest offset that we dispatched.
+    pub dispatched_to: i64,
+    /// One past the highest offset that was begun and then given back unresolved.
+    pub given_back_to: i64,
+}
+
 /// One partition, over all topics of the flow.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     pub assigned: BTreeSet<TopicId>,
     pub phase: Phase,
+    pub assigned_at: Moment,
     /// By topic; filled when the positions are restored.
     pub frontiers: Vec<Frontier>,
+    pub horizons: Vec<Horizon>,
     /// What was last committed, by topic: an offset is written only when it moved.
     pub committed: Vec<NextOffset>,
+    /// The longest time within which a request of ours or of an earlier owner may take effect.
+    pub settle: Duration,
+    /// Whether the state topic still lacks the record that says that this partition was begun.
+    pub needs_init: bool,
+    pub ledger: Ledger,
     pub lanes: Lanes,
     /// Records in memory: delivered and not yet committed.
     pub held: usize,
@@ -41,6 +64,8 @@ pub(crate) struct Ownership {
     /// Resolved and not yet committed.
     pub uncommitted: usize,
     pub paused: bool,
+    /// Something to dispatch waits for a lease.
+    pub wants_lease: bool,
 }
 
 impl Ownership {
@@ -48,39 +73,105 @@ impl Ownership {
         Ownership {
             assigned: BTreeSet::new(),
             phase: Phase::Partial,
+            assigned_at: Moment::ORIGIN,
             frontiers: Vec::new(),
+            horizons: Vec::new(),
             committed: Vec::new(),
+            settle: Duration::ZERO,
+            needs_init: false,
+            ledger: Ledger::new(0),
             lanes: Lanes::default(),
             held: 0,
             in_flight: 0,
             uncommitted: 0,
             paused: false,
+            wants_lease: false,
         }
     }
 
-    /// Takes the restored positions, in the order of the topics.
-    pub(crate) fn restore(&mut self, mut positions: Vec<(TopicId, NextOffset)>) {
-        positions.sort_by_key(|(topic, _)| *topic);
-        self.committed = positions.iter().map(|(_, position)| *position).collect();
-        self.frontiers = positions.iter().map(|(_, position)| Frontier::at(*position)).collect();
+    /// Takes what Kafka knows of the partition. Whatever cannot be read makes everything up to the log's end uncertain: it
+    /// is never an error, and never *done*.
+    pub(crate) fn restore(
+        &mut self,
+        mut positions: Vec<Position>,
+        remembered: Vec<Remembered>,
+        own_settle: Duration,
+        bound: usize,
+    ) {
+        positions.sort_by_key(|position| position.topic);
+        self.settle = own_settle;
+        self.ledger = Ledger::new(bound);
+        remembered.into_iter().for_each(|entry| self.ledger.remember(entry));
+        self.needs_init = positions.iter().any(|position| !position.begun);
+        for position in positions {
+            let next = position.next;
+            let (runs, horizon) = match Progress::decode(&position.metadata, next) {
+                Reading::Known(progress) => self.known(progress),
+                Reading::Spilled(slim) => {
+                    match position.spilled.and_then(|bytes| Progress::decode_spilled(&bytes, next)) {
+                        Some(progress) => self.known(progress),
+                        // The frontier holds all the same; what lies beyond it is begun at most up to the horizon.
+                        None => self.known(slim),
+                    }
+                }
+                // A flow that was never begun here.
+                Reading::Missing if !position.begun => (Vec::new(), next.get()),
+                Reading::Missing | Reading::Unknown => (Vec::new(), position.log_end.get().max(next.get())),
+            };
+            self.committed.push(next);
+            self.frontiers.push(Frontier::restored(next, &runs));
+            self.horizons.push(Horizon { uncertain_below: horizon, ..Horizon::default() });
+        }
         self.phase = Phase::Starting;
     }
 
-    /// The offsets to write: those that moved since they were last taken, and those of `touched` topics in any case, because
-    /// a transaction without an offset is checked against nobody's generation.
-    pub(crate) fn take_offsets(&mut self, touched: &BTreeSet<TopicId>) -> Vec<(TopicId, NextOffset)> {
-        let mut offsets = Vec::new();
-        for (index, (frontier, committed)) in self.frontiers.iter().zip(&mut self.committed).enumerate() {
-            let (topic, next) = (TopicId(index as u16), frontier.committable());
-            if next > *committed || touched.contains(&topic) {
-                *committed = next;
-                offsets.push((topic, next));
-            }
-        }
-        offsets
+    fn known(&mut self, progress: Progress) -> (Vec<(i64, i64)>, i64) {
+        self.settle = self.settle.max(progress.settle);
+        (progress.runs, progress.horizon.get())
     }
 
-    /// Whether an offset moved without a record: a gap at the end.
+    /// What may be dispatched no later owner has to fear: the log's end as it stands one lease term after the assignment.
+    pub(crate) fn clamp(&mut self, ends: &[(TopicId, NextOffset)]) {
+        for (topic, end) in ends {
+            if let Some(horizon) = self.horizons.get_mut(usize::from(topic.0)) {
+                horizon.uncertain_below = horizon.uncertain_below.min(end.get());
+            }
+        }
+    }
+
+    pub(crate) fn is_uncertain(&self, topic: TopicId, offset: Offset) -> bool {
+        self.horizons.get(usize::from(topic.0)).is_some_and(|horizon| offset.get() < horizon.uncertain_below)
+    }
+
+    /// The progress to write for a topic once `finished` is finished too. While the partition is held the horizon runs ahead by
+    /// `ahead`; when it is given back, it ends behind the last offset that somebody may have begun.
+    pub(crate) fn progress(&self, topic: TopicId, finished: &[Offset], begun: Begun) -> Option<Progress> {
+        let index = usize::from(topic.0);
+        let (frontier, horizon) = (self.frontiers.get(index)?, self.horizons.get(index)?);
+        let mut frontier = frontier.clone();
+        finished.iter().for_each(|offset| frontier.complete(*offset));
+        let next = frontier.committable().get();
+        let inherited = if next < horizon.uncertain_below { horizon.uncertain_below } else { next };
+        let own = match begun {
+            Begun::Ahead(ahead) => horizon.dispatched_to.max(next) + ahead,
+            Begun::UpTo(open) => open.max(horizon.given_back_to).max(next),
+        };
+        let horizon = NextOffset::new(own.max(inherited));
+        Some(Progress { frontier: frontier.committable(), horizon, settle: self.settle, runs: frontier.runs() })
+    }
+
+    /// Takes note of a committed progress: we may dispatch below its horizon.
+    pub(crate) fn leased(&mut self, topic: TopicId, next: NextOffset, horizon: NextOffset) {
+        let index = usize::from(topic.0);
+        if let Some(committed) = self.committed.get_mut(index) {
+            *committed = next;
+        }
+        if let Some(own) = self.horizons.get_mut(index) {
+            own.leased = own.leased.max(horizon.get());
+        }
+    }
+
+    /// Whether a frontier moved without a record: a gap at the end.
     pub(crate) fn has_moved(&self) -> bool {
         self.frontiers.iter().zip(&self.committed).any(|(frontier, committed)| frontier.committable() > *committed)
     }
@@ -94,3 +185,15 @@ impl Ownership {
         self.in_flight == 0 && self.uncommitted == 0
     }
 }
+
+/// How far beyond the frontier offsets are begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Begun {
+    /// The partition is held: up to so many offsets more may be begun before the next transaction.
+    Ahead(i64),
+    /// The partition is given back: nothing at or beyond this offset is begun and open.
+    UpTo(i64),
+}
+
+/// Which offsets of each topic a batch finishes.
+pub(crate) type Finished = HashMap<TopicId, Vec<Offset>>;

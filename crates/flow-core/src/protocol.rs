@@ -20,8 +20,12 @@ use crate::time::Moment;
 pub enum Call {
     /// Start the instance.
     Act,
-    /// Find the one instance or waiting execution that is meant.
-    Locate,
+    /// Find the one instance or waiting execution that is meant. In a redo (the command may have been done before), instances
+    /// that a later offset of the same partition started are not meant.
+    Locate {
+        /// Whether the command may have been done before.
+        redo: bool,
+    },
     /// Deliver the message to, or terminate, what `Locate` found.
     ActOn(Arc<str>),
     /// Look for the effect of an earlier attempt.
@@ -30,6 +34,10 @@ pub enum Call {
     Gather,
     /// Complete the job whose outcome is committed.
     CompleteJob,
+    /// List the root instances that carry the event's mark.
+    Count(Scope),
+    /// End a surplus instance.
+    Delete(Arc<str>),
 }
 
 /// Where a look-up looks.
@@ -47,8 +55,18 @@ impl Call {
     /// Whether the call changes something in the engine.
     pub fn has_effect(&self) -> bool {
         match self {
-            Call::Act | Call::ActOn(_) | Call::CompleteJob => true,
-            Call::Locate | Call::Look(_) | Call::Gather => false,
+            Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::Delete(_) => true,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+        }
+    }
+
+    /// Whether the call may leave only under a lease: it begins something that a later owner must not begin again.
+    pub fn needs_lease(&self) -> bool {
+        match self {
+            Call::Act | Call::ActOn(_) => true,
+            // Harmless when repeated: the engine knows the job, and the instance, by its id.
+            Call::CompleteJob | Call::Delete(_) => false,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
         }
     }
 
@@ -56,13 +74,15 @@ impl Call {
     pub fn name(&self) -> &'static str {
         match self {
             Call::Act => "act",
-            Call::Locate => "locate",
+            Call::Locate { .. } => "locate",
             Call::ActOn(_) => "act_on",
             Call::Look(Scope::Everywhere) => "look",
             Call::Look(Scope::Running) => "look_running",
             Call::Look(Scope::History) => "look_history",
             Call::Gather => "gather",
             Call::CompleteJob => "complete_job",
+            Call::Count(_) => "count",
+            Call::Delete(_) => "delete",
         }
     }
 }
@@ -92,6 +112,8 @@ pub(crate) struct Protocol {
     pub attempts: u32,
     failures: u32,
     holds: u32,
+    /// Whether the effect was ever in doubt: then a second look follows.
+    doubted: bool,
     /// While the last effect is in doubt: when no earlier request can take effect any more.
     settled_at: Option<Moment>,
     /// Healthy time at the first fault that was the record's own.
@@ -122,17 +144,39 @@ pub(crate) enum Why {
 }
 
 impl Protocol {
-    pub(crate) fn new(command: Command) -> Protocol {
+    /// A command that nobody began before.
+    pub(crate) fn fresh(command: Command) -> Protocol {
         let (settled_at, failing_since, held_since) = (None, None, None);
-        Protocol { command, attempts: 0, failures: 0, holds: 0, settled_at, failing_since, held_since }
+        Protocol { command, attempts: 0, failures: 0, holds: 0, doubted: false, settled_at, failing_since, held_since }
     }
 
-    /// The first call of a fresh record: one for a start, which is the happy path's only call.
+    /// A command that an earlier owner may have begun; `settled_at` is when no request of theirs can take effect any more.
+    pub(crate) fn uncertain(command: Command, settled_at: Moment) -> Protocol {
+        Protocol { doubted: true, settled_at: Some(settled_at), ..Protocol::fresh(command) }
+    }
+
+    /// The first call: one for a fresh start, which is the happy path's only call.
     pub(crate) fn first(&mut self) -> Call {
         match self.command {
+            Command::Start | Command::Message { .. } | Command::Terminate if self.doubted => {
+                Call::Look(Scope::Everywhere)
+            }
             Command::Start => self.attempt(Call::Act),
-            Command::Message { .. } | Command::Terminate => Call::Locate,
+            Command::Message { .. } | Command::Terminate => self.locate(),
+            // The ledger tells whether the outcome was published: it is committed with it.
             Command::Publish => self.attempt(Call::Gather),
+        }
+    }
+
+    fn locate(&self) -> Call {
+        Call::Locate { redo: self.doubted }
+    }
+
+    /// Whether the instance is to be counted once no request can take effect any more.
+    pub(crate) fn needs_second_look(&self) -> bool {
+        match self.command {
+            Command::Start => self.doubted,
+            Command::Message { .. } | Command::Terminate | Command::Publish => false,
         }
     }
 
@@ -169,8 +213,8 @@ impl Protocol {
             (Call::CompleteJob, Answer::Done(_)) => Next::Over,
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
-            (Call::Locate, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
-            (Call::Locate, Answer::NoInstance(output)) => match self.command {
+            (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
+            (Call::Locate { .. }, Answer::NoInstance(output)) => match self.command {
                 // Nothing runs that could be ended: what was asked for is so.
                 Command::Terminate => Next::Resolve(Resolution::Accepted(output)),
                 Command::Message { .. } | Command::Start | Command::Publish => dead(
@@ -178,13 +222,18 @@ impl Protocol {
                     "no running instance has this business key; replay the dead letter once it runs",
                 ),
             },
-            (Call::Locate, Answer::NotWaiting) => self.hold(cx, Call::Locate),
-            (Call::Locate, Answer::Several(count)) => dead(
+            (Call::Locate { .. }, Answer::NotWaiting) => self.hold(cx),
+            (Call::Locate { .. }, Answer::Several(count)) => dead(
                 Reason::AMBIGUOUS_TARGET,
                 format!(
                     "{count} running instances have this business key; end or correct the surplus ones, then replay"
                 ),
             ),
+            // A terminate names its instance: whatever is still under way ends what should end.
+            (Call::Look(_), Answer::Absent) if self.command == Command::Terminate => {
+                self.settled_at = None;
+                Next::Call(self.locate())
+            }
             (Call::Look(Scope::Everywhere), Answer::Absent) => {
                 let wait = self.settled_at.map_or(Duration::ZERO, |settled| settled.since(cx.now));
                 Next::Wait(wait, Call::Look(Scope::Running), Why::Settling)
@@ -196,7 +245,7 @@ impl Protocol {
                 self.settled_at = None;
                 match self.command {
                     Command::Start => self.act(cx, Call::Act),
-                    Command::Message { .. } | Command::Terminate => Next::Call(Call::Locate),
+                    Command::Message { .. } | Command::Terminate => Next::Call(self.locate()),
                     Command::Publish => Next::Call(Call::Gather),
                 }
             }
@@ -205,6 +254,7 @@ impl Protocol {
                 call,
                 Answer::Incomplete(_)
                 | Answer::Absent
+                | Answer::Copies(_)
                 | Answer::Located(_)
                 | Answer::NotWaiting
                 | Answer::NoInstance(_)
@@ -238,13 +288,10 @@ impl Protocol {
         // A repeated completion is harmless: the engine knows the job by its id.
         let in_doubt = ambiguous && call != Call::CompleteJob;
         if in_doubt {
+            self.doubted = true;
             self.settled_at = Some(cx.now + cx.bounds.settle);
         }
-        let then = match (in_doubt, self.command) {
-            (true, Command::Start | Command::Message { .. } | Command::Publish) => Call::Look(Scope::Everywhere),
-            (true, Command::Terminate) => Call::Locate,
-            (false, _) => call,
-        };
+        let then = if in_doubt { Call::Look(Scope::Everywhere) } else { call };
         if self.exhausted(cx) && self.settled_at.is_none() && then != Call::CompleteJob {
             return self.exhaust(failure);
         }
@@ -264,14 +311,14 @@ impl Protocol {
         cx.gate.succeeded();
         match call {
             // The outcome is committed and stays so; the engine hands the job out again when its lock ends.
-            Call::CompleteJob => Next::Over,
+            Call::CompleteJob | Call::Count(_) | Call::Delete(_) => Next::Over,
             // The last effect is in doubt: nothing is dead-lettered before a look-up saw.
             Call::Look(_) => self.retry(cx, call, Blame::Record, false, failure),
-            Call::Act | Call::ActOn(_) | Call::Locate | Call::Gather => dead(reason, failure.detail),
+            Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Gather => dead(reason, failure.detail),
         }
     }
 
-    fn hold<O>(&mut self, cx: &mut Context<'_>, call: Call) -> Next<O> {
+    fn hold<O>(&mut self, cx: &mut Context<'_>) -> Next<O> {
         let hold_for = match self.command {
             Command::Message { hold_for } => hold_for,
             Command::Start | Command::Terminate | Command::Publish => Duration::ZERO,
@@ -284,7 +331,7 @@ impl Protocol {
             return dead(Reason::NO_SUBSCRIPTION, detail);
         }
         self.holds += 1;
-        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), call, Why::NobodyWaiting)
+        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), self.locate(), Why::NobodyWaiting)
     }
 
     /// An outcome waits for its audit, but not for ever: history may never hold what we miss.

@@ -1,81 +1,163 @@
-//! From resolution to the committed transaction.
+//! From resolution to the committed transaction, and the lease that each transaction renews.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use event_model::{NextOffset, Partition};
+use event_model::Partition;
 
 use super::{Flow, State};
-use crate::batch::{Batch, CommitFault, Resolution};
+use crate::batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
+use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::input::TopicId;
-use crate::ownership::Phase;
+use crate::ownership::{Begun, Finished, Ownership, Phase};
 use crate::time::Moment;
+
+/// The horizon runs ahead by at least twice the calls in flight, and at most this far: what lies below it has to be verified
+/// after a crash.
+const MAX_AHEAD: i64 = 8_192;
 
 impl<W: Clone, O> Flow<W, O> {
     pub(super) fn close_batch(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
-        let draining = self.partitions.values().any(|owned| matches!(owned.phase, Phase::Draining { .. }));
-        let idle = draining || (self.in_flight == 0 && self.ready.is_empty());
+        let wanting = |owned: &Ownership| owned.wants_lease && owned.phase == Phase::Active;
+        let wants_lease = !self.unleased.is_empty() && self.partitions.values().any(wanting);
+        let idle = self.releasing.is_some() || (self.in_flight == 0 && self.ready.is_empty());
         // Only asked when nothing was resolved: an end that moved without a record still moves the offset.
-        let offsets_only = idle && self.gathering.is_idle() && self.partitions.values().any(|owned| owned.has_moved());
-        let Some(resolved) = self.gathering.close(now, idle, offsets_only) else { return };
-        let mut touched: BTreeMap<Partition, BTreeSet<TopicId>> = BTreeMap::new();
+        let offsets_only = wants_lease
+            || (idle && self.gathering.is_idle() && self.partitions.values().any(|owned| owned.has_moved()));
+        let Some(resolved) = self.gathering.close(now, idle || wants_lease, offsets_only) else { return };
+        let mut finished: BTreeMap<Partition, Finished> = BTreeMap::new();
         for done in &resolved {
-            touched.entry(done.partition).or_default().insert(done.topic);
-            if let Some(owned) = self.partitions.get_mut(&done.partition)
-                && let Some(frontier) = owned.frontiers.get_mut(usize::from(done.topic.0))
-            {
-                frontier.complete(done.offset);
-            }
+            finished.entry(done.partition).or_default().entry(done.topic).or_default().push(done.offset);
         }
+        let ahead = (self.dispatched * 2).max(self.settings.max_in_flight as i64 * 2).min(MAX_AHEAD);
+        self.dispatched = 0;
         let mut offsets = Vec::new();
-        for (partition, owned) in &mut self.partitions {
-            let touched = touched.remove(partition).unwrap_or_default();
-            offsets.extend(owned.take_offsets(&touched).into_iter().map(|(topic, next)| (topic, *partition, next)));
+        let partitions: Vec<Partition> = self.partitions.keys().copied().collect();
+        for partition in partitions {
+            let finished = finished.remove(&partition).unwrap_or_default();
+            self.progressed(partition, &finished, ahead, &mut offsets);
         }
         effects.push(Effect::Commit(Batch { resolved, offsets }));
     }
 
-    pub(super) fn committed(&mut self, batch: Batch<W, O>, effects: &mut Vec<Effect<W, O>>) {
-        self.gathering.committed();
-        self.commit_failures = 0;
-        for resolved in batch.resolved {
-            let Some(entry) = self.records.get_mut(&resolved.id) else { continue };
-            if let Some(owned) = self.partitions.get_mut(&resolved.partition) {
-                owned.uncommitted = owned.uncommitted.saturating_sub(1);
+    /// The lines of one partition: what moved, what the batch touches, and what wants a lease.
+    fn progressed(&mut self, partition: Partition, finished: &Finished, ahead: i64, offsets: &mut Vec<Progressed>) {
+        for index in 0..self.settings.topics {
+            let topic = TopicId(index);
+            let begun = self.begun(partition, topic, finished, ahead);
+            let Some(owned) = self.partitions.get_mut(&partition) else { return };
+            let (draining, active) = (matches!(owned.phase, Phase::Draining { .. }), owned.phase == Phase::Active);
+            let none = Vec::new();
+            let done = finished.get(&topic).unwrap_or(&none);
+            let moved = owned.has_moved();
+            if !(draining || active && (owned.wants_lease || moved || !finished.is_empty())) {
+                continue;
             }
-            let accepted = matches!(resolved.resolution, Resolution::Accepted(_));
-            match entry.protocol.as_ref().and_then(|protocol| protocol.after_commit()) {
-                Some(call) if accepted => {
-                    entry.state = State::Ready(call);
-                    self.ready.push_back(resolved.id);
-                }
-                Some(_) | None => self.forget(resolved.id),
+            if let Some(progress) = owned.progress(topic, done, begun) {
+                let init = std::mem::take(&mut owned.needs_init);
+                offsets.push(Progressed { topic, partition, progress, init });
             }
         }
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.wants_lease = false;
+        }
+    }
+
+    fn begun(&self, partition: Partition, topic: TopicId, finished: &Finished, ahead: i64) -> Begun {
+        let draining =
+            self.partitions.get(&partition).is_some_and(|owned| matches!(owned.phase, Phase::Draining { .. }));
+        if !draining {
+            return Begun::Ahead(ahead);
+        }
+        let settled = finished.get(&topic);
+        let open = self.records.values().filter(|entry| entry.partition == partition && entry.topic == topic);
+        let open = open.filter(|entry| entry.is_begun() && settled.is_none_or(|done| !done.contains(&entry.offset)));
+        Begun::UpTo(open.map(|entry| entry.offset.get() + 1).max().unwrap_or(0))
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        now: Moment,
+        batch: Batch<W, O>,
+        sent_at: Moment,
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
+        self.gathering.committed();
+        self.commit_failures = 0;
+        // The coordinator checked our generation when it took the offsets: the term counts from the call.
+        self.leased_until = self.leased_until.max(sent_at + self.settings.lease_term);
+        for line in &batch.offsets {
+            if let Some(owned) = self.partitions.get_mut(&line.partition) {
+                owned.leased(line.topic, line.progress.frontier, line.progress.horizon);
+            }
+        }
+        for resolved in batch.resolved {
+            self.recorded(now, resolved, effects);
+        }
         self.resume_partitions(effects);
+        // They go first: they were ready before everything that is ready now.
+        while let Some(id) = self.unleased.pop_back() {
+            self.ready.push_front(id);
+        }
+        self.dispatch(now, effects);
+    }
+
+    fn recorded(&mut self, now: Moment, resolved: Resolved<W, O>, effects: &mut Vec<Effect<W, O>>) {
+        let Some(entry) = self.records.get_mut(&resolved.id) else { return };
+        let at = entry.at();
+        if let Some(owned) = self.partitions.get_mut(&resolved.partition) {
+            owned.uncommitted = owned.uncommitted.saturating_sub(1);
+            if let Some(frontier) = owned.frontiers.get_mut(usize::from(resolved.topic.0)) {
+                frontier.complete(resolved.offset);
+            }
+        }
+        let effective = match resolved.resolution {
+            Resolution::Accepted(_) | Resolution::Repeated | Resolution::Duplicate => true,
+            Resolution::Filtered | Resolution::DeadLettered { .. } => false,
+        };
+        let protocol = entry.protocol.as_ref().filter(|_| effective);
+        let second_look = protocol.is_some_and(|protocol| protocol.needs_second_look());
+        match protocol.and_then(|protocol| protocol.after_commit()) {
+            Some(call) => {
+                entry.state = State::Ready(call);
+                self.ready.push_back(resolved.id);
+            }
+            None => self.forget(resolved.id),
+        }
+        if second_look {
+            let settle = self.partitions.get(&resolved.partition).map_or(self.bounds.settle, |owned| owned.settle);
+            self.contest(now + settle, Contest::new(resolved.work, at), effects);
+        }
     }
 
     pub(super) fn commit_failed(
         &mut self,
         now: Moment,
-        batch: Batch<W, O>,
+        mut batch: Batch<W, O>,
         fault: CommitFault,
         effects: &mut Vec<Effect<W, O>>,
     ) {
-        for (topic, partition, _) in &batch.offsets {
-            if let Some(owned) = self.partitions.get_mut(partition)
-                && let Some(committed) = owned.committed.get_mut(usize::from(topic.0))
-            {
-                *committed = NextOffset::new(-1);
+        for line in &batch.offsets {
+            if let Some(owned) = self.partitions.get_mut(&line.partition) {
+                owned.needs_init |= line.init;
+                owned.wants_lease = true;
             }
         }
+        let (detail, named) = match fault {
+            CommitFault::Aborted(detail) => (detail, false),
+            CommitFault::TooLarge(index, detail) => {
+                if let Some(resolved) = batch.resolved.get_mut(index) {
+                    resolved.refused += 1;
+                }
+                (detail, true)
+            }
+        };
         let records = &self.records;
         let kept: Vec<_> = batch.resolved.into_iter().filter(|resolved| records.contains_key(&resolved.id)).collect();
-        let CommitFault::Aborted(detail) = fault;
         self.commit_failures += 1;
         let delay = self.bounds.retry.delay(self.commit_failures, &mut self.dice);
         effects.push(Effect::Notice(Notice::CommitRetry { detail, records: kept.len(), delay }));
-        self.gathering.put_back(now, delay, kept);
+        self.gathering.put_back(now, delay, kept, named);
     }
 
     fn resume_partitions(&mut self, effects: &mut Vec<Effect<W, O>>) {

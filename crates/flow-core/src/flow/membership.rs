@@ -1,39 +1,60 @@
 //! Assignment, revocation and shutdown: partition p of every topic of the flow is held together, or not at all.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use event_model::{NextOffset, Partition};
 
-use super::{Flow, State};
+use super::{Entry, Flow, State, Timer};
+use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
-use crate::input::{RecordId, TopicId};
+use crate::input::{Command, Plan, RecordId, Restored, TopicId};
 use crate::ownership::{Ownership, Phase};
 use crate::time::Moment;
 
 impl<W: Clone, O> Flow<W, O> {
-    pub(super) fn assigned(&mut self, assigned: Vec<(TopicId, Partition)>, effects: &mut Vec<Effect<W, O>>) {
+    pub(super) fn assigned(
+        &mut self,
+        now: Moment,
+        assigned: Vec<(TopicId, Partition)>,
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
         for (topic, partition) in assigned {
             let owned = self.partitions.entry(partition).or_insert_with(Ownership::new);
             owned.assigned.insert(topic);
             let whole = owned.assigned.len() == usize::from(self.settings.topics);
             if whole && owned.phase == Phase::Partial && !self.shutting_down {
                 owned.phase = Phase::Restoring;
+                // The whole of p may have come in steps: nobody before us holds it only from the last one on.
+                owned.assigned_at = now;
                 effects.push(Effect::Restore(partition));
             }
         }
     }
 
-    pub(super) fn restored(
-        &mut self,
-        partition: Partition,
-        positions: Vec<(TopicId, NextOffset)>,
-        effects: &mut Vec<Effect<W, O>>,
-    ) {
+    pub(super) fn restored(&mut self, partition: Partition, restored: Restored, effects: &mut Vec<Effect<W, O>>) {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        if owned.phase != Phase::Restoring {
+            return;
+        }
+        let positions = restored.positions.iter().map(|position| (position.topic, position.next)).collect();
+        owned.restore(restored.positions, restored.remembered, self.bounds.settle, self.settings.ledger_entries);
+        let committed = owned.committed.iter().map(|next| next.get());
+        let uncertain: i64 =
+            owned.horizons.iter().zip(committed).map(|(horizon, next)| (horizon.uncertain_below - next).max(0)).sum();
+        if uncertain > 0 {
+            effects.push(Effect::Notice(Notice::Uncertain(partition, u64::try_from(uncertain).unwrap_or(0))));
+            let when = owned.assigned_at + self.settings.lease_term;
+            self.timers.push(Reverse((when, Timer::Clamp(partition))));
+        }
+        effects.push(Effect::Start(partition, positions));
+    }
+
+    pub(super) fn clamp(&mut self, partition: Partition, ends: &[(TopicId, NextOffset)]) {
         if let Some(owned) = self.partitions.get_mut(&partition)
-            && owned.phase == Phase::Restoring
+            && owned.phase == Phase::Active
         {
-            owned.restore(positions.clone());
-            effects.push(Effect::Start(partition, positions));
+            owned.clamp(ends);
         }
     }
 
@@ -63,12 +84,29 @@ impl<W: Clone, O> Flow<W, O> {
         self.drain(now + within, all);
     }
 
-    pub(super) fn lost(&mut self, lost: &[(TopicId, Partition)]) {
+    pub(super) fn lost(&mut self, now: Moment, lost: &[(TopicId, Partition)], effects: &mut Vec<Effect<W, O>>) {
         for (topic, partition) in lost {
+            if self.partitions.contains_key(partition) {
+                self.contest_uncommitted(now, *partition, effects);
+            }
             if let Some(owned) = self.partitions.get_mut(partition) {
                 owned.assigned.remove(topic);
                 self.drop_partition(*partition);
             }
+        }
+    }
+
+    /// Every start of ours that is not committed is counted later, whether its answer came or not: the next owner may not
+    /// have seen it yet.
+    fn contest_uncommitted(&mut self, now: Moment, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
+        let ours = |entry: &&Entry<W>| {
+            entry.partition == partition && entry.plan == Plan::Command(Command::Start) && entry.is_begun()
+        };
+        let contests: Vec<Contest<W>> =
+            self.records.values().filter(ours).map(|entry| Contest::new(entry.work.clone(), entry.at())).collect();
+        let settle = self.partitions.get(&partition).map_or(self.bounds.settle, |owned| owned.settle);
+        for contest in contests {
+            self.contest(now + settle, contest, effects);
         }
     }
 
@@ -78,6 +116,9 @@ impl<W: Clone, O> Flow<W, O> {
         let draining =
             self.partitions.get(&entry.partition).is_some_and(|owned| matches!(owned.phase, Phase::Draining { .. }));
         if draining && !matches!(entry.state, State::Calling(_) | State::Settled) {
+            if let Some(owned) = self.partitions.get_mut(&entry.partition) {
+                give_back(owned, entry);
+            }
             self.forget(id);
         }
     }
@@ -92,11 +133,16 @@ impl<W: Clone, O> Flow<W, O> {
                 };
             }
         }
-        let partitions = &self.partitions;
+        let partitions = &mut self.partitions;
         self.records.retain(|_, entry| {
-            let draining =
-                partitions.get(&entry.partition).is_some_and(|owned| matches!(owned.phase, Phase::Draining { .. }));
-            !draining || matches!(entry.state, State::Calling(_) | State::Settled)
+            let Some(owned) = partitions.get_mut(&entry.partition) else { return true };
+            if !matches!(owned.phase, Phase::Draining { .. })
+                || matches!(entry.state, State::Calling(_) | State::Settled)
+            {
+                return true;
+            }
+            give_back(owned, entry);
+            false
         });
         self.releasing.get_or_insert_default().extend(leaving);
     }
@@ -107,12 +153,15 @@ impl<W: Clone, O> Flow<W, O> {
             return;
         }
         let mut left = 0;
+        // A line of ours that is written after the next owner's would take its offset back.
+        let on_its_way = self.gathering.is_in_flight();
         let draining: Vec<(Partition, Moment, bool, usize)> = self
             .partitions
             .iter()
             .filter_map(|(partition, owned)| match owned.phase {
                 Phase::Draining { until } => {
-                    Some((*partition, until, owned.is_drained(), owned.in_flight + owned.uncommitted))
+                    let drained = owned.is_drained() && !on_its_way;
+                    Some((*partition, until, drained, owned.in_flight + owned.uncommitted))
                 }
                 Phase::Partial | Phase::Restoring | Phase::Starting | Phase::Active => None,
             })
@@ -121,6 +170,7 @@ impl<W: Clone, O> Flow<W, O> {
             if drained || until <= now {
                 if !drained {
                     effects.push(Effect::Notice(Notice::DrainCut(partition, open)));
+                    self.contest_uncommitted(now, partition, effects);
                 }
                 self.drop_partition(partition);
             } else {
@@ -145,5 +195,14 @@ impl<W: Clone, O> Flow<W, O> {
                 *owned = Ownership { assigned, ..Ownership::new() };
             }
         }
+    }
+}
+
+/// Remembers that the next owner has to look for the record's effect, if it was begun.
+fn give_back<W>(owned: &mut Ownership, entry: &Entry<W>) {
+    if entry.is_begun()
+        && let Some(horizon) = owned.horizons.get_mut(usize::from(entry.topic.0))
+    {
+        horizon.given_back_to = horizon.given_back_to.max(entry.offset.get() + 1);
     }
 }

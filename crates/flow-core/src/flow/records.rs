@@ -1,12 +1,16 @@
 //! From delivery to resolution.
 
-use event_model::{NextOffset, Partition};
+use std::cmp::Reverse;
 
-use super::{Entry, Flow, State};
+use event_model::{NextOffset, Offset, Partition};
+
+use super::{Entry, Flow, State, Timer};
 use crate::batch::{Resolution, Resolved};
 use crate::effect::{Effect, Notice};
+use crate::fate::Reason;
 use crate::frontier::Delivery;
-use crate::input::{Answer, Delivered, Plan, RecordId, TopicId};
+use crate::input::{Answer, Command, Delivered, Plan, RecordId, TopicId};
+use crate::ledger::{Remembered, Verdict};
 use crate::ownership::Phase;
 use crate::protocol::{Call, Context, Next, Protocol, Why};
 use crate::time::Moment;
@@ -14,49 +18,62 @@ use crate::time::Moment;
 impl<W: Clone, O> Flow<W, O> {
     pub(super) fn delivered(&mut self, now: Moment, delivered: Vec<Delivered<W>>, effects: &mut Vec<Effect<W, O>>) {
         for record in delivered {
-            let Some(owned) = self.partitions.get_mut(&record.partition) else { continue };
-            // What was read before the reader sought our positions, or after a revoke began, will be read again.
-            if owned.phase != Phase::Active {
-                continue;
-            }
-            let Some(frontier) = owned.frontiers.get_mut(usize::from(record.topic.0)) else { continue };
-            match frontier.deliver(record.offset) {
-                Delivery::Repeated => continue,
-                Delivery::Fresh => {}
-            }
-            let id = RecordId(self.next_id);
-            self.next_id += 1;
-            owned.held += 1;
-            let its_turn = record.plan == Plan::Filter || owned.lanes.enter(&record.lane, id);
-            let bound = if owned.held >= self.settings.max_held {
-                Some("max_held")
-            } else {
-                (owned.span() >= self.settings.max_span).then_some("max_span")
-            };
-            if let Some(bound) = bound
-                && !owned.paused
-            {
-                owned.paused = true;
-                effects.push(Effect::Pause(record.partition));
-                effects.push(Effect::Notice(Notice::Paused(record.partition, bound)));
-            }
-            let Delivered { topic, partition, offset, timestamp_ms, lane, plan, work } = record;
-            let entry = Entry {
-                topic,
-                partition,
-                offset,
-                timestamp_ms,
-                lane,
-                work,
-                plan,
-                protocol: None,
-                state: State::Queued,
-            };
-            self.records.insert(id, entry);
-            if its_turn {
+            if let Some(id) = self.take(record, effects) {
                 self.begin(now, id, effects);
             }
         }
+    }
+
+    /// Takes a record into memory and its lanes; its id, when its turn has come.
+    fn take(&mut self, record: Delivered<W>, effects: &mut Vec<Effect<W, O>>) -> Option<RecordId> {
+        let owned = self.partitions.get_mut(&record.partition)?;
+        // What was read before the reader sought our positions, or after a revoke began, will be read again.
+        if owned.phase != Phase::Active {
+            return None;
+        }
+        match owned.frontiers.get_mut(usize::from(record.topic.0))?.deliver(record.offset) {
+            Delivery::Repeated | Delivery::Done => return None,
+            Delivery::Fresh => {}
+        }
+        let id = RecordId(self.next_id);
+        self.next_id += 1;
+        owned.held += 1;
+        let bound = if owned.held >= self.settings.max_held {
+            Some("max_held")
+        } else {
+            (owned.span() >= self.settings.max_span).then_some("max_span")
+        };
+        if let Some(bound) = bound
+            && !owned.paused
+        {
+            owned.paused = true;
+            effects.push(Effect::Pause(record.partition));
+            effects.push(Effect::Notice(Notice::Paused(record.partition, bound)));
+        }
+        let settled_at = owned.assigned_at + self.settings.lease_term + owned.settle;
+        let uncertain = owned.is_uncertain(record.topic, record.offset).then_some(settled_at);
+        let Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work } = record;
+        let mut entry = Entry {
+            topic,
+            partition,
+            offset,
+            timestamp_ms,
+            lane,
+            identity,
+            business,
+            behind: 0,
+            uncertain,
+            work,
+            plan,
+            protocol: None,
+            state: State::Queued,
+        };
+        if entry.plan != Plan::Filter {
+            entry.behind = entry.turns().map(|turn| u8::from(!owned.lanes.enter(turn, id))).sum();
+        }
+        let its_turn = entry.behind == 0;
+        self.records.insert(id, entry);
+        its_turn.then_some(id)
     }
 
     pub(super) fn reached_end(&mut self, topic: TopicId, partition: Partition, position: NextOffset) {
@@ -70,6 +87,9 @@ impl<W: Clone, O> Flow<W, O> {
 
     pub(super) fn finished(&mut self, now: Moment, id: RecordId, answer: Answer<O>, effects: &mut Vec<Effect<W, O>>) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.contests.contains_key(&id) {
+            return self.contest_answered(now, id, answer, effects);
+        }
         // A record whose partition was lost meanwhile is the next owner's.
         let Some(entry) = self.records.get_mut(&id) else { return };
         if let Some(owned) = self.partitions.get_mut(&entry.partition) {
@@ -87,7 +107,7 @@ impl<W: Clone, O> Flow<W, O> {
             }
             Next::Wait(delay, then, why) => {
                 entry.state = State::Waiting(then);
-                self.timers.push(std::cmp::Reverse((now + delay, id)));
+                self.timers.push(Reverse((now + delay, Timer::Record(id))));
                 tell(at, &call, why, Some(delay), effects);
             }
             Next::WhenOpen(then, why) => {
@@ -103,54 +123,111 @@ impl<W: Clone, O> Flow<W, O> {
 
     /// The record's turn has come.
     fn begin(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
-        let mut turn = Some(id);
+        let mut turns = vec![id];
         // A loop and not a recursion: a lane may hold thousands of records that need no call.
-        while let Some(id) = turn.take() {
-            let Some(entry) = self.records.get_mut(&id) else { break };
+        while let Some(id) = turns.pop() {
+            let Some(entry) = self.records.get_mut(&id) else { continue };
             let resolution = match &entry.plan {
-                Plan::Command(command) => {
-                    let mut protocol = Protocol::new(*command);
-                    entry.state = State::Ready(protocol.first());
-                    entry.protocol = Some(protocol);
-                    self.ready.push_back(id);
-                    break;
-                }
                 Plan::Filter => Resolution::Filtered,
                 Plan::Reject(reason, detail) => {
                     Resolution::DeadLettered { reason: reason.clone(), detail: detail.clone() }
                 }
+                Plan::Command(command) => {
+                    let command = *command;
+                    match self.known(id, command) {
+                        Some(resolution) => resolution,
+                        None => {
+                            self.start(id, command);
+                            continue;
+                        }
+                    }
+                }
             };
-            turn = self.settle(now, id, resolution, effects);
+            self.settle(now, id, resolution, &mut turns, effects);
         }
     }
 
+    /// What the ledger says of the record's event, if it says anything.
+    fn known(&mut self, id: RecordId, command: Command) -> Option<Resolution<O>> {
+        let entry = self.records.get_mut(&id)?;
+        let remembered = remembered(entry)?;
+        let verdict = self.partitions.get(&entry.partition)?.ledger.judge(&remembered);
+        let resolution = match verdict {
+            Verdict::New => return None,
+            Verdict::Same => Resolution::Repeated,
+            Verdict::Duplicate => Resolution::Duplicate,
+            Verdict::Reused => Resolution::DeadLettered {
+                reason: Reason::ID_REUSED,
+                detail: "this event id was used before for another payload; the source must give each event its own id"
+                    .into(),
+            },
+        };
+        // A job that comes again is completed again: its outcome is published, its completion may not have arrived.
+        entry.protocol = Some(Protocol::fresh(command));
+        Some(resolution)
+    }
+
+    fn start(&mut self, id: RecordId, command: Command) {
+        let Some(entry) = self.records.get_mut(&id) else { return };
+        let mut protocol = match entry.uncertain {
+            Some(settled_at) => Protocol::uncertain(command, settled_at),
+            None => Protocol::fresh(command),
+        };
+        entry.state = State::Ready(protocol.first());
+        entry.protocol = Some(protocol);
+        self.ready.push_back(id);
+    }
+
     fn resolve(&mut self, now: Moment, id: RecordId, resolution: Resolution<O>, effects: &mut Vec<Effect<W, O>>) {
-        if let Some(next) = self.settle(now, id, resolution, effects) {
+        let mut turns = Vec::new();
+        self.settle(now, id, resolution, &mut turns, effects);
+        for next in turns {
             self.begin(now, next, effects);
         }
     }
 
-    /// Hands the resolution to the next transaction and ends the record's turn; the next of its key, if any.
+    /// Hands the resolution to the next transaction and ends the record's turns; adds to `turns` whose turn it is now.
     fn settle(
         &mut self,
         now: Moment,
         id: RecordId,
         resolution: Resolution<O>,
+        turns: &mut Vec<RecordId>,
         effects: &mut Vec<Effect<W, O>>,
-    ) -> Option<RecordId> {
-        let entry = self.records.get_mut(&id)?;
+    ) {
+        let Some(entry) = self.records.get_mut(&id) else { return };
         entry.state = State::Settled;
+        let (topic, partition, offset) = entry.at();
         let attempts = entry.protocol.as_ref().map_or(0, |protocol| protocol.attempts);
         if let Resolution::DeadLettered { reason, detail } = &resolution {
             let (reason, detail) = (reason.clone(), detail.clone());
             effects.push(Effect::Notice(Notice::DeadLettered { at: entry.at(), reason, detail, attempts }));
         }
-        let (topic, partition, offset) = entry.at();
+        let remember = match &resolution {
+            Resolution::Accepted(_) => remembered(entry),
+            Resolution::Repeated | Resolution::Duplicate | Resolution::Filtered | Resolution::DeadLettered { .. } => {
+                None
+            }
+        };
         let work = entry.work.clone();
-        self.gathering.push(now, Resolved { id, topic, partition, offset, work, resolution, attempts });
-        let owned = self.partitions.get_mut(&partition)?;
+        let refused = 0;
+        self.gathering
+            .push(now, Resolved { id, topic, partition, offset, work, resolution, attempts, remember, refused });
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
         owned.uncommitted += 1;
-        owned.lanes.leave(&entry.lane, id)
+        // Known at once, not only when committed: the next record of the event must see it.
+        if let Some(remember) = remember {
+            owned.ledger.remember(remember);
+        }
+        let left: Vec<RecordId> = entry.turns().filter_map(|turn| owned.lanes.leave(&turn, id)).collect();
+        for next in left {
+            if let Some(next_entry) = self.records.get_mut(&next) {
+                next_entry.behind = next_entry.behind.saturating_sub(1);
+                if next_entry.behind == 0 {
+                    turns.push(next);
+                }
+            }
+        }
     }
 
     /// The record is out of our hands.
@@ -163,8 +240,13 @@ impl<W: Clone, O> Flow<W, O> {
     }
 }
 
+fn remembered<W>(entry: &Entry<W>) -> Option<Remembered> {
+    let (event, payload) = entry.identity?;
+    Some(Remembered { event, payload, topic: entry.topic, offset: entry.offset })
+}
+
 fn tell<W, O>(
-    at: (TopicId, Partition, event_model::Offset),
+    at: (TopicId, Partition, Offset),
     call: &Call,
     why: Why,
     delay: Option<std::time::Duration>,

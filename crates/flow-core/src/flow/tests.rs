@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::{Batch, CommitFault};
 use crate::fate::{Fault, Reason};
-use crate::input::{Answer, Command, Delivered, Failure};
+use crate::input::{Answer, Command, Delivered, Failure, Position, Restored};
+use crate::progress::Progress;
 
 const TOPICS: u16 = 2;
 
@@ -25,6 +26,9 @@ fn settings() -> Settings {
         settle: Duration::from_secs(2),
         history_lag: Duration::from_millis(100),
         give_up_after: Duration::from_secs(60),
+        lease_term: Duration::from_secs(10),
+        ledger_entries: 1000,
+        delete_doubles: false,
         gate: GatePolicy { trip_after: 5, probe: retry },
         seed: 11,
     }
@@ -47,6 +51,8 @@ struct World {
     commit: Option<Batch<Work, ()>>,
     probe: bool,
     committed: BTreeMap<(TopicId, Partition), i64>,
+    metadata: HashMap<(TopicId, Partition), (String, Option<Vec<u8>>)>,
+    begun: HashSet<Partition>,
     resolutions: HashMap<Work, u32>,
     last_effect: HashMap<(TopicId, Partition, u8), i64>,
     released: usize,
@@ -65,6 +71,8 @@ impl World {
             commit: None,
             probe: false,
             committed: BTreeMap::new(),
+            metadata: HashMap::new(),
+            begun: HashSet::new(),
             resolutions: HashMap::new(),
             last_effect: HashMap::new(),
             released: 0,
@@ -75,16 +83,19 @@ impl World {
         self.flow.step(self.now, input, &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::Call(id, work, call) => self.called(id, work, call),
+                Effect::Call { id, work, call, .. } => self.called(id, work, call),
                 Effect::Probe => self.probe = true,
                 Effect::Commit(batch) => {
                     assert!(self.commit.is_none(), "one transaction at a time");
                     self.commit = Some(batch);
                 }
                 Effect::Restore(p) => {
-                    let restored =
-                        (0..TOPICS).map(|t| (TopicId(t), NextOffset::new(self.next(TopicId(t), p)))).collect();
-                    self.step(Input::Restored(p, restored));
+                    let positions = (0..TOPICS).map(|t| self.position(TopicId(t), p)).collect();
+                    self.step(Input::Restored(p, Restored { positions, remembered: Vec::new() }));
+                }
+                Effect::LogEnds(p) => {
+                    let ends = (0..TOPICS).map(|t| (TopicId(t), self.log_end(TopicId(t), p))).collect();
+                    self.step(Input::LogEnds(p, ends));
                 }
                 Effect::Start(p, positions) => {
                     for (topic, position) in positions {
@@ -110,6 +121,18 @@ impl World {
         }
     }
 
+    fn position(&self, topic: TopicId, partition: Partition) -> Position {
+        let (metadata, spilled) = self.metadata.get(&(topic, partition)).cloned().unwrap_or_default();
+        let next = NextOffset::new(self.next(topic, partition));
+        let begun = self.begun.contains(&partition);
+        Position { topic, next, metadata, spilled, log_end: self.log_end(topic, partition), begun }
+    }
+
+    fn log_end(&self, topic: TopicId, partition: Partition) -> NextOffset {
+        let last = self.logs.get(&(topic, partition)).and_then(|log| log.last());
+        NextOffset::new(last.map_or(0, |(offset, ..)| offset + 2))
+    }
+
     fn next(&self, topic: TopicId, partition: Partition) -> i64 {
         self.committed.get(&(topic, partition)).copied().unwrap_or(0)
     }
@@ -117,12 +140,13 @@ impl World {
     /// KEY_ORDER: within a partition and topic, a key has one call in flight, and effects never go back.
     fn called(&mut self, id: RecordId, work: Work, call: Call) {
         let (topic, partition, offset, key) = work;
-        // A completion follows its commit: the record's turn is over, and the next of its key may be under way.
-        for (_, other, under_way) in self.calls.iter().filter(|_| call != Call::CompleteJob) {
-            let same = (other.1, other.3) == (partition, key) && *under_way != Call::CompleteJob;
+        // What follows the commit holds no turn: the next of the key may be under way.
+        let holds_turn = |call: &Call| !matches!(call, Call::CompleteJob | Call::Count(_) | Call::Delete(_));
+        for (_, other, under_way) in self.calls.iter().filter(|_| holds_turn(&call)) {
+            let same = (other.1, other.3) == (partition, key) && holds_turn(under_way);
             assert!(!same, "two calls of key {key} in flight");
         }
-        if call.has_effect() && call != Call::CompleteJob {
+        if call.has_effect() && holds_turn(&call) {
             let last = self.last_effect.entry((topic, partition, key)).or_insert(-1);
             assert!(*last <= offset, "effect of {offset} after {last}");
             *last = offset;
@@ -137,8 +161,8 @@ impl World {
         let from = self.positions.get(&(topic, partition)).copied().unwrap_or(0);
         let log = self.logs.get(&(topic, partition)).cloned().unwrap_or_default();
         let Some((offset, key, plan)) = log.iter().find(|(offset, ..)| *offset >= from).cloned() else {
-            let end = log.last().map_or(0, |(offset, ..)| offset + 2);
-            self.step(Input::ReachedEnd(topic, partition, NextOffset::new(end)));
+            let end = self.log_end(topic, partition);
+            self.step(Input::ReachedEnd(topic, partition, end));
             return;
         };
         self.positions.insert((topic, partition), offset + 1);
@@ -148,6 +172,8 @@ impl World {
             offset: Offset::new(offset),
             timestamp_ms: None,
             lane: [key].as_slice().into(),
+            identity: None,
+            business: None,
             plan,
             work: (topic, partition, offset, key),
         };
@@ -156,7 +182,9 @@ impl World {
 
     fn finish(&mut self, index: usize, answer: Answer<()>) {
         if !self.calls.is_empty() {
-            let (id, ..) = self.calls.swap_remove(index % self.calls.len());
+            let (id, _, call) = self.calls.swap_remove(index % self.calls.len());
+            let counted = matches!(call, Call::Count(_)) && answer == Answer::Done(());
+            let answer = if counted { Answer::Copies(Vec::new()) } else { answer };
             self.step(Input::Finished(id, answer));
         }
     }
@@ -169,11 +197,17 @@ impl World {
         for resolved in &batch.resolved {
             *self.resolutions.entry(resolved.work).or_default() += 1;
         }
-        for (topic, partition, next) in &batch.offsets {
-            let before = self.committed.insert((*topic, *partition), next.get());
+        assert!(!batch.offsets.is_empty(), "a transaction without an offset is checked against nobody's generation");
+        for line in &batch.offsets {
+            let (topic, partition, next) = (line.topic, line.partition, line.progress.frontier);
+            let before = self.committed.insert((topic, partition), next.get());
             assert!(before.unwrap_or(0) <= next.get(), "an offset went back");
+            self.metadata.insert((topic, partition), line.progress.encode());
+            self.begun.insert(partition);
+            self.done_is_resolved(topic, partition, &line.progress);
         }
-        self.step(Input::Committed(batch));
+        let now = self.now;
+        self.step(Input::Committed(batch, now));
         self.conserve(false);
     }
 
@@ -185,6 +219,16 @@ impl World {
                     let work = (*topic, *partition, *offset, *key);
                     assert!(self.resolutions.contains_key(&work), "{work:?} was passed without a resolution");
                 }
+            }
+        }
+    }
+
+    /// Whatever the map calls done has a committed resolution.
+    fn done_is_resolved(&self, topic: TopicId, partition: Partition, progress: &Progress) {
+        for (offset, key, _) in self.logs.get(&(topic, partition)).into_iter().flatten() {
+            if progress.runs.iter().any(|(start, end)| (start..end).contains(&offset)) {
+                let work = (topic, partition, *offset, *key);
+                assert!(self.resolutions.contains_key(&work), "{work:?} is called done without a resolution");
             }
         }
     }

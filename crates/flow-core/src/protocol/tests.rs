@@ -17,7 +17,7 @@ impl Bench {
     fn of(command: Command) -> Bench {
         let probe = RetryPolicy { initial: Duration::from_secs(1), max: Duration::from_secs(10) };
         let gate = Gate::new(GatePolicy { trip_after: 100, probe });
-        Bench { gate, dice: Dice::seeded(3), now: Moment::ORIGIN, protocol: Protocol::new(command) }
+        Bench { gate, dice: Dice::seeded(3), now: Moment::ORIGIN, protocol: Protocol::fresh(command) }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -146,29 +146,41 @@ fn refused_credentials_close_the_gate_and_cost_the_record_nothing() {
 #[test]
 fn an_early_message_is_held_and_then_given_up() {
     let mut bench = Bench::of(Command::Message { hold_for: Duration::from_secs(30) });
-    assert_eq!(bench.protocol.first(), Call::Locate);
-    assert!(matches!(bench.answer(Call::Locate, Answer::NotWaiting), Next::Wait(_, Call::Locate, Why::NobodyWaiting)));
+    assert_eq!(bench.protocol.first(), Call::Locate { redo: false });
+    assert!(matches!(
+        bench.answer(Call::Locate { redo: false }, Answer::NotWaiting),
+        Next::Wait(_, Call::Locate { redo: false }, Why::NobodyWaiting)
+    ));
     bench.pass(Duration::from_secs(29));
-    assert!(matches!(bench.answer(Call::Locate, Answer::NotWaiting), Next::Wait(..)));
+    assert!(matches!(bench.answer(Call::Locate { redo: false }, Answer::NotWaiting), Next::Wait(..)));
     bench.pass(Duration::from_secs(1));
-    assert_eq!(reason(bench.answer(Call::Locate, Answer::NotWaiting)), Reason::NO_SUBSCRIPTION);
+    assert_eq!(reason(bench.answer(Call::Locate { redo: false }, Answer::NotWaiting)), Reason::NO_SUBSCRIPTION);
 }
 
 #[test]
 fn a_message_whose_target_went_away_is_looked_up_before_it_is_located_again() {
     let mut bench = Bench::of(Command::Message { hold_for: Duration::from_secs(30) });
-    let next = bench.answer(Call::Locate, Answer::Located("execution".into()));
+    let next = bench.answer(Call::Locate { redo: false }, Answer::Located("execution".into()));
     let Next::Call(act @ Call::ActOn(_)) = next else { panic!("{next:?}") };
     assert!(matches!(bench.fail(act, Fault::NotFound), Next::Wait(_, Call::Look(Scope::Everywhere), _)));
-    assert!(matches!(bench.answer(Call::Look(Scope::History), Answer::Absent), Next::Call(Call::Locate)));
+    assert!(matches!(
+        bench.answer(Call::Look(Scope::History), Answer::Absent),
+        Next::Call(Call::Locate { redo: true })
+    ));
 }
 
 #[test]
 fn several_targets_are_refused_and_none_is_no_instance() {
     let message = Command::Message { hold_for: Duration::from_secs(30) };
-    assert_eq!(reason(Bench::of(message).answer(Call::Locate, Answer::Several(2))), Reason::AMBIGUOUS_TARGET);
-    assert_eq!(reason(Bench::of(message).answer(Call::Locate, Answer::NoInstance(0))), Reason::NO_INSTANCE);
-    let next = Bench::of(Command::Terminate).answer(Call::Locate, Answer::NoInstance(0));
+    assert_eq!(
+        reason(Bench::of(message).answer(Call::Locate { redo: false }, Answer::Several(2))),
+        Reason::AMBIGUOUS_TARGET
+    );
+    assert_eq!(
+        reason(Bench::of(message).answer(Call::Locate { redo: false }, Answer::NoInstance(0))),
+        Reason::NO_INSTANCE
+    );
+    let next = Bench::of(Command::Terminate).answer(Call::Locate { redo: false }, Answer::NoInstance(0));
     assert!(matches!(next, Next::Resolve(Resolution::Accepted(0))));
 }
 
@@ -193,4 +205,32 @@ fn a_job_is_completed_after_its_outcome_and_completion_is_tried_until_it_is_answ
     bench.pass(Duration::from_secs(10_000));
     assert!(matches!(bench.fail(Call::CompleteJob, Fault::EngineError), Next::Wait(_, Call::CompleteJob, _)));
     assert!(matches!(bench.answer(Call::CompleteJob, Answer::Done(1)), Next::Over));
+}
+
+#[test]
+fn what_an_earlier_owner_may_have_begun_is_looked_up_first() {
+    let message = Command::Message { hold_for: Duration::ZERO };
+    for command in [Command::Start, message, Command::Terminate] {
+        let mut protocol = Protocol::uncertain(command, Moment::ORIGIN + SETTLE);
+        assert_eq!(protocol.first(), Call::Look(Scope::Everywhere), "{command:?}");
+        assert_eq!(protocol.attempts, 0);
+    }
+    assert_eq!(Protocol::uncertain(Command::Publish, Moment::ORIGIN).first(), Call::Gather);
+}
+
+#[test]
+fn a_redone_terminate_says_that_it_is_one() {
+    let mut bench = Bench::of(Command::Terminate);
+    bench.protocol = Protocol::uncertain(Command::Terminate, Moment::ORIGIN + SETTLE);
+    let next = bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
+    assert!(matches!(next, Next::Call(Call::Locate { redo: true })), "{next:?}");
+}
+
+#[test]
+fn a_second_look_follows_every_doubt_and_only_doubt() {
+    let mut bench = Bench::of(Command::Start);
+    assert!(!bench.protocol.needs_second_look());
+    bench.fail(Call::Act, Fault::TimedOut);
+    assert!(bench.protocol.needs_second_look());
+    assert!(Protocol::uncertain(Command::Start, Moment::ORIGIN).needs_second_look());
 }

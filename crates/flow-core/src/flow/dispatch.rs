@@ -1,0 +1,83 @@
+//! What may leave now: ready calls, under the gate, the in-flight limit and the lease.
+
+use std::cmp::Reverse;
+
+use super::{Flow, State, Timer};
+use crate::effect::Effect;
+use crate::input::RecordId;
+use crate::ownership::Phase;
+use crate::time::Moment;
+
+impl<W: Clone, O> Flow<W, O> {
+    pub(super) fn fire_timers(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
+        while let Some(&Reverse((at, timer))) = self.timers.peek() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            match timer {
+                Timer::Record(id) => {
+                    if let Some(entry) = self.records.get_mut(&id)
+                        && let State::Waiting(call) = &entry.state
+                    {
+                        entry.state = State::Ready(call.clone());
+                        self.ready.push_back(id);
+                    }
+                }
+                Timer::Contest(id) => {
+                    if let Some(contest) = self.contests.get_mut(&id)
+                        && !contest.busy
+                    {
+                        contest.busy = true;
+                        self.ready.push_back(id);
+                    }
+                }
+                Timer::Clamp(partition) => {
+                    // The timer of an earlier ownership of the same partition asks too early: its answer would be believed.
+                    let due = self.partitions.get(&partition).is_some_and(|owned| {
+                        owned.phase == Phase::Active && owned.assigned_at + self.settings.lease_term <= now
+                    });
+                    if due {
+                        effects.push(Effect::LogEnds(partition));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
+        while self.in_flight < self.settings.max_in_flight && self.gate.is_open() {
+            let Some(id) = self.ready.pop_front() else { break };
+            if let Some(contest) = self.contests.get(&id) {
+                self.in_flight += 1;
+                effects.push(Effect::Call { id, work: contest.work.clone(), call: contest.next.clone(), until: None });
+                continue;
+            }
+            self.dispatch_record(now, id, effects);
+        }
+    }
+
+    fn dispatch_record(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
+        let Some(entry) = self.records.get_mut(&id) else { return };
+        let State::Ready(call) = &entry.state else { return };
+        let Some(owned) = self.partitions.get_mut(&entry.partition) else { return };
+        let mut until = None;
+        if call.needs_lease() {
+            let leased = owned.horizons.get(usize::from(entry.topic.0)).map_or(0, |horizon| horizon.leased);
+            if entry.offset.get() >= leased || now >= self.leased_until {
+                owned.wants_lease = true;
+                return self.unleased.push_back(id);
+            }
+            if let Some(horizon) = owned.horizons.get_mut(usize::from(entry.topic.0)) {
+                horizon.dispatched_to = horizon.dispatched_to.max(entry.offset.get() + 1);
+            }
+            self.dispatched += 1;
+            until = Some(self.leased_until);
+        }
+        owned.in_flight += 1;
+        self.in_flight += 1;
+        let call = call.clone();
+        entry.state = State::Calling(call.clone());
+        effects.push(Effect::Call { id, work: entry.work.clone(), call, until });
+    }
+}
