@@ -38,13 +38,7 @@ impl Subject {
     }
 
     pub(crate) async fn flowable() -> Self {
-        let flowable = Flowable::shared().await.unwrap();
-        let auth = Auth::Basic { username: flowable.user().to_owned(), password: flowable.password().into() };
-        let mut settings = Settings::flowable("http://127.0.0.1", auth);
-        settings.runtime = flowable.process_api().to_owned();
-        settings.history = settings.runtime.clone();
-        settings.jobs = flowable.job_api();
-        Self::over(settings, None)
+        Self::over(Flowable::shared().await.unwrap().client_settings(), None)
     }
 
     fn over(mut settings: Settings, emulator: Option<Emulator>) -> Self {

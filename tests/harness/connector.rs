@@ -98,6 +98,24 @@ impl Connector {
     }
 }
 
+/// Runs a command of the binary that ends by itself, such as `topics create`, and gives what it wrote to stdout.
+///
+/// # Errors
+/// It did not end well; the text has what it wrote to stderr.
+pub async fn xconnector<A: AsRef<OsStr>>(args: &[A]) -> Result<String> {
+    let mut command = tokio::process::Command::new(connector_binary().await?);
+    let output = command.args(args).current_dir(repository()).kill_on_drop(true).output().await?;
+    let shown: Vec<String> = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
+    ensure!(
+        output.status.success(),
+        "xconnector {} ended with {}:\n{}",
+        shown.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The binary of the profile that this test was built with, brought up to date by cargo once per test process
 ///
 /// # Errors

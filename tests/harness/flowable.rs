@@ -99,6 +99,17 @@ impl Flowable {
         &self.password
     }
 
+    /// How the connector's client is told of this engine
+    pub fn client_settings(&self) -> workflow_client::Settings {
+        let auth =
+            workflow_client::Auth::Basic { username: self.user.clone(), password: self.password.as_str().into() };
+        let mut settings = workflow_client::Settings::flowable("http://127.0.0.1", auth);
+        settings.runtime = self.process_api.clone();
+        settings.history = self.process_api.clone();
+        settings.jobs = self.job_api();
+        settings
+    }
+
     /// Tells the engine's process. Only for an engine of [`Flowable::start`].
     ///
     /// # Errors

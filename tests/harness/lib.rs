@@ -4,6 +4,7 @@
 //! is started here ends with the test process, however that ends. Tests keep apart by names: see [`unique`].
 
 mod connector;
+mod deployment;
 mod flowable;
 mod kafka;
 mod kcat;
@@ -12,7 +13,8 @@ mod process;
 mod topic;
 mod wait;
 
-pub use connector::{Connector, connector_binary};
+pub use connector::{Connector, connector_binary, xconnector};
+pub use deployment::{Deployment, Instance};
 pub use flowable::Flowable;
 pub use kafka::Kafka;
 pub use kcat::{Keyed, publish_with_kcat};

@@ -5,4 +5,5 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod main_path;
 mod real_parts;

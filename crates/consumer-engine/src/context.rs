@@ -111,14 +111,16 @@ fn assign<C: ConsumerContext>(
     list: &mut TopicPartitionList,
     cooperative: bool,
 ) -> KafkaResult<()> {
-    if list.count() == 0 {
-        return if cooperative { Ok(()) } else { consumer.assign(list) };
-    }
+    // Also an empty list must be taken: librdkafka tells the group that partitions are given back only after this call, and
+    // the member that is to get them would wait for ever.
     list.set_all_offsets(Offset::Offset(0))?;
     if cooperative {
         consumer.incremental_assign(list)?;
     } else {
         consumer.assign(list)?;
+    }
+    if list.count() == 0 {
+        return Ok(());
     }
     consumer.pause(list)
 }

@@ -120,19 +120,19 @@ impl Acquirer {
 
     /// Waits for the permission first, then for the time, and lets go of either as soon as it is withdrawn.
     async fn next(&mut self) -> Next {
-        let withdrawn = self.may_acquire.has_changed().is_err() || !*self.may_acquire.borrow();
-        self.report.acquiring(!withdrawn);
-        if withdrawn {
+        let permitted = self.may_acquire.has_changed().is_ok() && *self.may_acquire.borrow();
+        self.report.acquiring(permitted);
+        if !permitted {
             return tokio::select! {
                 biased;
                 () = stopped(&mut self.shutdown) => Next::Stop,
-                () = becomes(&mut self.may_acquire, true) => Next::LookAgain,
+                () = given(&mut self.may_acquire) => Next::LookAgain,
             };
         }
         tokio::select! {
             biased;
             () = stopped(&mut self.shutdown) => Next::Stop,
-            () = withdrawn_from(&mut self.may_acquire) => Next::LookAgain,
+            () = withdrawn(&mut self.may_acquire) => Next::LookAgain,
             () = sleep_until(self.not_before) => Next::Ask,
         }
     }
@@ -172,15 +172,20 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-/// Waits for a value, for ever when nobody can set it any more.
-async fn becomes(watch: &mut watch::Receiver<bool>, wanted: bool) {
-    if watch.wait_for(|value| *value == wanted).await.is_err() {
-        std::future::pending().await
+/// Waits for the permission, for ever when nobody is left to give it. The last value of a dropped sender is none.
+async fn given(may_acquire: &mut watch::Receiver<bool>) {
+    loop {
+        if may_acquire.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        if *may_acquire.borrow_and_update() {
+            return;
+        }
     }
 }
 
 /// Waits until the permission is false or nobody can vouch for it any more.
-async fn withdrawn_from(may_acquire: &mut watch::Receiver<bool>) {
+async fn withdrawn(may_acquire: &mut watch::Receiver<bool>) {
     while *may_acquire.borrow_and_update() {
         if may_acquire.changed().await.is_err() {
             return;

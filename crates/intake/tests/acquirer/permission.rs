@@ -41,5 +41,11 @@ async fn a_permission_that_nobody_vouches_for_is_none() {
 
     acquirer.may_acquire = tokio::sync::watch::channel(true).0;
     until("the acquirer rests", || acquirer.metric("xconnector_intake_acquiring", None) == 0).await;
+    let asked = engine.asked().len();
+    // the clock jumps only while every task waits: a loop that spins would never let this end
+    tokio::time::pause();
+    tokio::time::sleep(LONG).await;
+    tokio::time::resume();
+    assert_eq!(engine.asked().len(), asked);
     acquirer.stop().await;
 }

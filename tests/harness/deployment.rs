@@ -1,0 +1,168 @@
+//! The tickets flow under names of its own, so that several tests can run it side by side on one broker and one engine
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use workflow_client::{Auth, Dialect, Settings};
+
+use crate::connector::{Connector, xconnector};
+use crate::parts::{free_address, repository};
+use crate::{Kafka, unique};
+
+/// Settings and a copy of `flows/tickets` in which every name that the outside sees is changed
+#[derive(Debug)]
+pub struct Deployment {
+    folder: TempDir,
+    id: String,
+    settings: String,
+}
+
+/// A running connector of a deployment
+#[derive(Debug)]
+pub struct Instance {
+    /// The process
+    pub connector: Connector,
+    /// Where it serves `/metrics`
+    pub metrics: SocketAddr,
+}
+
+impl Deployment {
+    /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML.
+    ///
+    /// # Errors
+    /// The flow lacks a name that must be changed, or the folder cannot be written.
+    pub fn of_tickets(kafka: &Kafka, engine: &Settings, extra: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xconnector-deployment-").tempdir()?;
+        let id = unique("t").replace('.', "")[..9].to_owned();
+        let mut deployment = Self { folder, id, settings: String::new() };
+        deployment.copy_flow()?;
+        let secret = deployment.folder.path().join("engine-secret");
+        let credentials = match &engine.auth {
+            Auth::None => String::new(),
+            Auth::Basic { username, password } => {
+                std::fs::write(secret, password.expose_secret())?;
+                format!("username = {username:?}\npassword = {{ file = \"engine-secret\" }}")
+            }
+            Auth::ClientCredentials { token_url, client_id, client_secret } => {
+                std::fs::write(secret, client_secret.expose_secret())?;
+                format!(
+                    "token_url = {token_url:?}\nclient_id = {client_id:?}\nclient_secret = {{ file = \"engine-secret\" }}"
+                )
+            }
+        };
+        let dialect = match engine.dialect {
+            Dialect::OpenText => "opentext",
+            Dialect::Flowable => "flowable",
+        };
+        deployment.settings = format!(
+            "deployment = \"test-{}\"\nflows = \"flows\"\nschemas = {:?}\n\
+             [kafka]\nbootstrap_servers = {:?}\n\
+             [engine]\ndialect = \"{dialect}\"\n{credentials}\n\
+             urls = {{ runtime = {:?}, history = {:?}, jobs = {:?} }}\n{extra}\n",
+            deployment.id,
+            repository().join("schemas"),
+            kafka.bootstrap(),
+            engine.runtime,
+            engine.history,
+            engine.jobs,
+        );
+        Ok(deployment)
+    }
+
+    /// Name of the flow, the middle of `xc.<flow>.dlq`
+    pub fn flow(&self) -> String {
+        format!("tickets-{}", self.id)
+    }
+
+    /// Topic that tickets are published to
+    pub fn source(&self) -> String {
+        format!("crm.{}.tickets.v1", self.id)
+    }
+
+    /// Topic that receipts and outcomes come from
+    pub fn replies(&self) -> String {
+        format!("crm.{}.replies.v1", self.id)
+    }
+
+    /// Topic of the dead letters
+    pub fn dead_letters(&self) -> String {
+        format!("xc.{}.dlq", self.flow())
+    }
+
+    /// Key of the process definition
+    pub fn definition(&self) -> String {
+        format!("triage_{}", self.id)
+    }
+
+    /// Consumer group of its instances
+    pub fn group(&self) -> String {
+        format!("test-{}.{}", self.id, self.flow())
+    }
+
+    /// Topic of the jobs that the engine hands out
+    pub fn jobs(&self) -> String {
+        format!("xc.{}.jobs", self.flow())
+    }
+
+    /// Folder of the flow's copy, for tests that need the flow to be different
+    pub fn flow_folder(&self) -> PathBuf {
+        self.folder.path().join("flows").join(self.flow())
+    }
+
+    /// Makes the topics, each with so many partitions, and deploys the model: what an operator does first.
+    ///
+    /// # Errors
+    /// What the connector says.
+    pub async fn set_up(&self, partitions: u32) -> Result<()> {
+        let config = self.config(free_address()?)?;
+        let config = config.to_str().context("the temporary folder has an odd name")?;
+        xconnector(&["topics", "create", "--config", config, "--partitions", &partitions.to_string(), "--all"]).await?;
+        xconnector(&["models", "deploy", "--config", config]).await.map(drop)
+    }
+
+    /// Starts an instance of the connector.
+    ///
+    /// # Errors
+    /// It cannot be built or started.
+    pub async fn instance(&self) -> Result<Instance> {
+        let metrics = free_address()?;
+        let connector = Connector::run(&self.config(metrics)?, &[] as &[&str]).await?;
+        Ok(Instance { connector, metrics })
+    }
+
+    /// Instances differ in nothing but the port of their metrics.
+    fn config(&self, metrics: SocketAddr) -> Result<PathBuf> {
+        let file = self.folder.path().join(format!("xconnector-{}.toml", metrics.port()));
+        std::fs::write(&file, format!("{}[metrics]\nlisten = \"{metrics}\"\n", self.settings))?;
+        Ok(file)
+    }
+
+    fn copy_flow(&self) -> Result<()> {
+        let original = repository().join("flows/tickets");
+        let copy = self.folder.path().join("flows").join(self.flow());
+        std::fs::create_dir_all(&copy)?;
+        let job_topic = format!("{}.outcome", self.id);
+        let names = [
+            ("name = \"tickets\"", format!("name = {:?}", self.flow())),
+            ("crm.tickets.v1", self.source()),
+            ("crm.tickets.replies.v1", self.replies()),
+            ("\"ticket_triage\"", format!("{:?}", self.definition())),
+            ("tickets.outcome", job_topic.clone()),
+        ];
+        rewrite(&original.join("flow.toml"), &copy.join("flow.toml"), &names)?;
+        let names = [("\"ticket_triage\"", format!("{:?}", self.definition())), ("tickets.outcome", job_topic)];
+        rewrite(&original.join("ticket_triage.bpmn"), &copy.join(format!("{}.bpmn", self.definition())), &names)
+    }
+}
+
+fn rewrite(from: &Path, to: &Path, names: &[(&str, String)]) -> Result<()> {
+    let mut text = std::fs::read_to_string(from)?;
+    for (name, own) in names {
+        ensure!(text.contains(name), "{} no longer holds {name}: correct tests/harness/deployment.rs", from.display());
+        text = text.replace(name, own);
+    }
+    Ok(std::fs::write(to, text)?)
+}
