@@ -6,7 +6,9 @@ use super::{Flow, Timer};
 use crate::contest::{Contest, Verdict};
 use crate::effect::{Effect, Notice};
 use crate::fate::Fault;
-use crate::input::{Answer, RecordId};
+use crate::gate::Gate;
+use crate::input::{Answer, Failure, RecordId};
+use crate::retry::Dice;
 use crate::time::Moment;
 
 /// Starts that wait for their second look; beyond it the audit must find what there is.
@@ -33,32 +35,11 @@ impl<W: Clone, O> Flow<W, O> {
     ) {
         let Some(contest) = self.contests.get_mut(&id) else { return };
         contest.busy = false;
-        let verdict = match answer {
-            Answer::Failed(failure) => {
-                match failure.fault {
-                    Fault::Unauthorized | Fault::Forbidden => {
-                        self.gate.refused(now, &mut self.dice);
-                    }
-                    Fault::Unsent
-                    | Fault::TimedOut
-                    | Fault::Broken
-                    | Fault::RateLimited
-                    | Fault::Unavailable
-                    | Fault::Gateway
-                    | Fault::ServerError => {
-                        self.gate.failed(now, failure.retry_after, &mut self.dice);
-                    }
-                    Fault::EngineError
-                    | Fault::Refused
-                    | Fault::NotFound
-                    | Fault::Conflict
-                    | Fault::TooLarge
-                    | Fault::BadAnswer
-                    | Fault::Limit => self.gate.succeeded(),
-                }
-                contest.failed(failure.detail)
-            }
-            answer => contest.answered(answer, self.bounds.history_lag, self.settings.delete_doubles),
+        let verdict = if let Answer::Failed(failure) = answer {
+            blame(&mut self.gate, now, &failure, &mut self.dice);
+            contest.failed(failure.detail)
+        } else {
+            contest.answered(answer, self.bounds.history_lag, self.settings.delete_doubles)
         };
         let (at, failures) = (contest.at, contest.failures);
         let (delay, next) = match verdict {
@@ -85,5 +66,30 @@ impl<W: Clone, O> Flow<W, O> {
 
     fn end_contest(&mut self, id: RecordId) {
         self.contests.remove(&id);
+    }
+}
+
+/// Tells the gate what the failure says about the endpoint.
+fn blame(gate: &mut Gate, now: Moment, failure: &Failure, dice: &mut Dice) {
+    match failure.fault {
+        Fault::Unauthorized | Fault::Forbidden => {
+            gate.refused(now, dice);
+        }
+        Fault::Unsent
+        | Fault::TimedOut
+        | Fault::Broken
+        | Fault::RateLimited
+        | Fault::Unavailable
+        | Fault::Gateway
+        | Fault::ServerError => {
+            gate.failed(now, failure.retry_after, dice);
+        }
+        Fault::EngineError
+        | Fault::Refused
+        | Fault::NotFound
+        | Fault::Conflict
+        | Fault::TooLarge
+        | Fault::BadAnswer
+        | Fault::Limit => gate.succeeded(),
     }
 }

@@ -40,6 +40,9 @@ type Work = (TopicId, Partition, i64, u8);
 /// What the topics hold: offset, key, plan.
 type Logs = BTreeMap<(TopicId, Partition), Vec<(i64, u8, Plan)>>;
 
+/// A metadata text, and what did not fit into it.
+type Written = (String, Option<Vec<u8>>);
+
 struct World {
     flow: Flow<Work, ()>,
     now: Moment,
@@ -51,7 +54,7 @@ struct World {
     commit: Option<Batch<Work, ()>>,
     probe: bool,
     committed: BTreeMap<(TopicId, Partition), i64>,
-    metadata: HashMap<(TopicId, Partition), (String, Option<Vec<u8>>)>,
+    metadata: HashMap<(TopicId, Partition), Written>,
     begun: HashSet<Partition>,
     resolutions: HashMap<Work, u32>,
     last_effect: HashMap<(TopicId, Partition, u8), i64>,
