@@ -45,12 +45,13 @@ pub(crate) fn reader(settings: &Settings) -> ClientConfig {
 }
 
 /// The second client: it reads committed positions and never joins the group.
-pub(crate) fn restorer(settings: &Settings) -> ClientConfig {
+pub(crate) fn restorer(settings: &Settings, isolation: &str) -> ClientConfig {
     let mut config = base(settings, "restorer");
     config
         .set("group.id", &settings.group_id)
         .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed");
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", isolation);
     config
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flow_core::{Batch, CommitFault};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 
 use event_model::OutgoingRecord;
 
+use crate::books;
 use crate::clients;
 use crate::context::{Logging, Membership};
-use crate::delivery::Deliveries;
+use crate::delivery::{Deliveries, Refusal};
 use crate::error::EngineError;
 use crate::handler::Handler;
 use crate::native;
@@ -28,9 +29,13 @@ const OPERATION: Duration = Duration::from_secs(10);
 /// How long acknowledgements may take in the at-least-once mode.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
 
+/// A batch, and the membership that it was closed under.
+pub(crate) type Sealed<W, O> = (Batch<W, O>, Option<ConsumerGroupMetadata>);
+
 /// What became of a batch.
 pub(crate) enum Outcome<W, O> {
-    Committed(Batch<W, O>),
+    /// With the time at which `send_offsets`, which was accepted, was called.
+    Committed(Batch<W, O>, Instant),
     Failed(Batch<W, O>, CommitFault),
     /// The producer is of no use any more.
     Out(String),
@@ -40,7 +45,15 @@ pub(crate) enum Outcome<W, O> {
 enum Fault {
     /// Nothing of it is visible.
     Aborted(String),
+    /// The same, because of one record.
+    TooLarge(usize, String),
     Out(String),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        if refusal.too_large { Fault::TooLarge(refusal.index, refusal.detail) } else { Fault::Aborted(refusal.detail) }
+    }
 }
 
 pub(crate) struct Committer<H: Handler> {
@@ -50,6 +63,8 @@ pub(crate) struct Committer<H: Handler> {
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
     names: Vec<Arc<str>>,
+    ledger: Arc<str>,
+    state: Arc<str>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -74,24 +89,27 @@ impl<H: Handler> Committer<H> {
             })?;
         }
         let names = settings.topics.iter().map(|topic| topic.name.clone()).collect();
-        Ok(Committer { settings, handler, consumer, producer, deliveries, names, telemetry })
+        let ledger = books::ledger_topic(&settings.flow).into();
+        let state = books::state_topic(&settings.flow).into();
+        Ok(Committer { ledger, state, settings, handler, consumer, producer, deliveries, names, telemetry })
     }
 
     /// Writes batches until nobody sends any more.
     pub(crate) fn run(
         self,
-        batches: std_mpsc::Receiver<Batch<H::Work, H::Output>>,
+        batches: std_mpsc::Receiver<Sealed<H::Work, H::Output>>,
         outcomes: mpsc::UnboundedSender<Outcome<H::Work, H::Output>>,
     ) {
-        while let Ok(batch) = batches.recv() {
+        while let Ok((batch, member)) = batches.recv() {
             let begun = Instant::now();
             let result = match self.settings.delivery {
-                Delivery::ExactlyOnce => self.transaction(&batch),
+                Delivery::ExactlyOnce => self.transaction(&batch, member.as_ref()),
                 Delivery::AtLeastOnce => self.acknowledged(&batch),
             };
             self.telemetry.committed(&self.settings.flow, begun.elapsed(), batch.resolved.len(), result.is_ok());
             let outcome = match result {
-                Ok(()) => Outcome::Committed(batch),
+                Ok(offsets_sent_at) => Outcome::Committed(batch, offsets_sent_at),
+                Err(Fault::TooLarge(index, detail)) => Outcome::Failed(batch, CommitFault::TooLarge(index, detail)),
                 Err(Fault::Aborted(detail)) => Outcome::Failed(batch, CommitFault::Aborted(detail)),
                 Err(Fault::Out(detail)) => Outcome::Out(detail),
             };
@@ -101,21 +119,34 @@ impl<H: Handler> Committer<H> {
         }
     }
 
-    fn transaction(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+    /// Everything in one transaction; when `send_offsets` was called.
+    fn transaction(
+        &self,
+        batch: &Batch<H::Work, H::Output>,
+        member: Option<&ConsumerGroupMetadata>,
+    ) -> Result<Instant, Fault> {
         self.producer.begin_transaction().map_err(|error| self.sort("begin", &error))?;
-        let written = self.write(batch).and_then(|()| self.send_offsets(batch)).and_then(|()| self.commit());
-        if let Err(Fault::Aborted(_)) = &written {
-            self.producer.abort_transaction(OPERATION).map_err(|error| Fault::Out(format!("abort: {error}")))?;
+        let mut offsets_sent_at = Instant::now();
+        let written = self.write(batch).and_then(|()| {
+            offsets_sent_at = Instant::now();
+            self.send_offsets(batch, member)
+        });
+        match written.and_then(|()| self.commit()) {
+            Ok(()) => Ok(offsets_sent_at),
+            Err(Fault::Out(detail)) => Err(Fault::Out(detail)),
+            Err(fault @ (Fault::Aborted(_) | Fault::TooLarge(..))) => {
+                self.producer.abort_transaction(OPERATION).map_err(|error| Fault::Out(format!("abort: {error}")))?;
+                Err(fault)
+            }
         }
-        written
     }
 
-    fn send_offsets(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+    fn send_offsets(&self, batch: &Batch<H::Work, H::Output>, member: Option<&ConsumerGroupMetadata>) -> Result<(), Fault> {
         let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
-        let Some(member) = self.consumer.group_metadata() else {
+        let Some(member) = member else {
             return Err(Fault::Aborted("the consumer is not a member of its group".into()));
         };
-        repeat(|| self.producer.send_offsets_to_transaction(&offsets, &member, OPERATION))
+        repeat(|| self.producer.send_offsets_to_transaction(&offsets, member, OPERATION))
             .map_err(|error| self.sort("send offsets", &error))
     }
 
@@ -130,37 +161,56 @@ impl<H: Handler> Committer<H> {
             let refusal = self.deliveries.refusal();
             return Err(match refusal {
                 _ if error.fatal => Fault::Out(format!("commit: {}", error.text)),
-                Some(refusal) => Fault::Aborted(refusal),
+                Some(refusal) => refusal.into(),
                 None => Fault::Aborted(format!("commit: {}", error.text)),
             });
         }
     }
 
-    fn acknowledged(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+    /// The same without a transaction: everything else acknowledged, then the offsets.
+    fn acknowledged(&self, batch: &Batch<H::Work, H::Output>) -> Result<Instant, Fault> {
         self.write(batch)?;
-        self.deliveries.wait(ACKNOWLEDGED_WITHIN).map_err(Fault::Aborted)?;
+        self.deliveries.wait(ACKNOWLEDGED_WITHIN)?;
         let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
-        self.consumer
-            .commit(&offsets, CommitMode::Sync)
-            .map_err(|error| Fault::Aborted(format!("commit offsets: {error}")))
+        let sent_at = Instant::now();
+        let commit = self.consumer.commit(&offsets, CommitMode::Sync);
+        commit.map(|()| sent_at).map_err(|error| Fault::Aborted(format!("commit offsets: {error}")))
     }
 
+    /// Replies and dead letters, ledger entries, and what the state topic has to say.
     fn write(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
         self.deliveries.reset();
-        for resolved in &batch.resolved {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        for (index, resolved) in batch.resolved.iter().enumerate() {
             for record in self.handler.records(resolved) {
-                self.produce(&record).map_err(|error| self.sort(&format!("topic {}", record.topic), &error))?;
+                self.produce(&record, index)?;
+            }
+            if let Some(remembered) = &resolved.remember {
+                let source = self.names.get(usize::from(remembered.topic.0)).map_or("", |name| name);
+                let entry = books::entry(&self.ledger, resolved.partition(), source, remembered, now_ms);
+                self.produce(&entry, index)?;
+            }
+        }
+        for line in &batch.offsets {
+            if line.init {
+                self.produce(&books::init(&self.state, line.partition), batch.resolved.len())?;
+            }
+            if let (_, Some(bytes)) = line.progress.encode() {
+                let source = self.names.get(usize::from(line.topic.0)).map_or("", |name| name);
+                self.produce(&books::map(&self.state, line.partition, source, bytes), batch.resolved.len())?;
             }
         }
         Ok(())
     }
 
-    fn produce(&self, record: &OutgoingRecord) -> KafkaResult<()> {
+    fn produce(&self, record: &OutgoingRecord, index: usize) -> Result<(), Fault> {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for header in &record.headers {
             headers = headers.insert(KafkaHeader { key: &header.name, value: header.value.as_deref() });
         }
-        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&record.topic).headers(headers);
+        let mut message: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(&record.topic, index).headers(headers);
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         message.partition = record.partition.map(event_model::Partition::get);
@@ -171,18 +221,25 @@ impl<H: Handler> Committer<H> {
                 // The queue is bounded: wait until the producer's own thread has made room.
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     message = back;
-                    self.producer.flush(Duration::from_millis(100)).or_else(ignore_time_out)?;
+                    let flushed = self.producer.flush(Duration::from_millis(100)).or_else(ignore_time_out);
+                    flushed.map_err(|error| self.sort("flush", &error))?;
                 }
-                Err((error, _)) => return Err(error),
+                Err((error, _)) => {
+                    let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+                    let detail = format!("topic {}: {error}", record.topic);
+                    return Err(if too_large { Fault::TooLarge(index, detail) } else { self.sort(&detail, &error) });
+                }
             }
         }
     }
 
     fn offsets(&self, batch: &Batch<H::Work, H::Output>) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
-        for (topic, partition, next) in &batch.offsets {
-            if let Some(name) = self.names.get(usize::from(topic.0)) {
-                list.add_partition_offset(name, partition.get(), KafkaOffset::Offset(next.get()))?;
+        for line in &batch.offsets {
+            if let Some(name) = self.names.get(usize::from(line.topic.0)) {
+                let mut element = list.add_partition(name, line.partition.get());
+                element.set_offset(KafkaOffset::Offset(line.progress.frontier.get()))?;
+                element.set_metadata(line.progress.encode().0);
             }
         }
         Ok(list)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
@@ -14,7 +14,17 @@ use crate::context::Logging;
 #[derive(Debug, Default)]
 struct State {
     outstanding: usize,
-    refused: Option<String>,
+    refused: Option<Refusal>,
+}
+
+/// What a broker refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    /// The place in the batch of what the record was written for.
+    pub index: usize,
+    /// Whether it was refused for its size.
+    pub too_large: bool,
+    pub detail: String,
 }
 
 /// The delivery reports of one batch.
@@ -39,18 +49,19 @@ impl Deliveries {
     }
 
     /// The first refusal of the batch, with the topic that refused.
-    pub(crate) fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
         self.lock().refused.clone()
     }
 
     /// Waits for every report of the batch.
-    pub(crate) fn wait(&self, within: Duration) -> Result<(), String> {
+    pub(crate) fn wait(&self, within: Duration) -> Result<(), Refusal> {
         let deadline = Instant::now() + within;
         let mut state = self.lock();
         while state.outstanding > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(format!("{} records were not acknowledged within {within:?}", state.outstanding));
+                let detail = format!("{} records were not acknowledged within {within:?}", state.outstanding);
+                return Err(Refusal { index: 0, too_large: false, detail });
             }
             state = self.state.1.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -73,13 +84,16 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    /// The place in the batch.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let mut state = self.lock();
         state.outstanding = state.outstanding.saturating_sub(1);
         if let Err((error, message)) = result {
-            state.refused.get_or_insert_with(|| format!("topic {}: {error}", message.topic()));
+            let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+            let detail = format!("topic {}: {error}", message.topic());
+            state.refused.get_or_insert(Refusal { index, too_large, detail });
         }
         if state.outstanding == 0 {
             self.state.1.notify_all();

@@ -6,10 +6,16 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use event_model::{NextOffset, Partition};
-use flow_core::{Answer, Batch, Call, Effect, Failure, Fault, Input, RecordId, Resolution, TopicId};
+use flow_core::{
+    Answer, Batch, Call, Effect, Failure, Fault, Input, Moment, RecordId, Resolution, Restored, TopicId,
+};
 use futures::FutureExt;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use tokio::sync::mpsc;
 
+use crate::committer::Sealed;
+use crate::context::Membership;
 use crate::error::EngineError;
 use crate::handler::Handler;
 use crate::reader::Command;
@@ -23,7 +29,8 @@ const RESTORE_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) enum Done<O> {
     Finished(RecordId, Answer<O>),
     Probed(Result<(), Failure>),
-    Restored(Partition, Vec<(TopicId, NextOffset)>),
+    Restored(Partition, Restored),
+    LogEnds(Partition, Vec<(TopicId, NextOffset)>),
 }
 
 impl<O> Done<O> {
@@ -31,7 +38,8 @@ impl<O> Done<O> {
         match self {
             Done::Finished(id, answer) => Input::Finished(id, answer),
             Done::Probed(result) => Input::Probed(result),
-            Done::Restored(partition, positions) => Input::Restored(partition, positions),
+            Done::Restored(partition, restored) => Input::Restored(partition, restored),
+            Done::LogEnds(partition, ends) => Input::LogEnds(partition, ends),
         }
     }
 }
@@ -42,7 +50,9 @@ pub(crate) struct Performer<H: Handler> {
     pub topics: Vec<Arc<str>>,
     pub done: mpsc::UnboundedSender<Done<H::Output>>,
     pub commands: std_mpsc::Sender<Command>,
-    pub batches: std_mpsc::Sender<Batch<H::Work, H::Output>>,
+    pub batches: std_mpsc::Sender<Sealed<H::Work, H::Output>>,
+    pub consumer: Arc<BaseConsumer<Membership<H::Work>>>,
+    pub origin: Instant,
     pub restorer: Restorer,
     pub telemetry: Arc<Telemetry>,
     /// Callbacks and the shutdown that wait for partitions to be released.
@@ -53,9 +63,10 @@ pub(crate) struct Performer<H: Handler> {
 impl<H: Handler> Performer<H> {
     pub(crate) fn perform(&mut self, effect: Effect<H::Work, H::Output>) -> Result<(), EngineError> {
         match effect {
-            Effect::Call(id, work, call) => self.call(id, work, call),
+            Effect::Call { id, work, call, until } => self.call(id, work, call, until),
             Effect::Probe => self.probe(),
-            Effect::Commit(batch) => return self.batches.send(batch).map_err(|_| self.gone("committer")),
+            Effect::Commit(batch) => return self.commit(batch),
+            Effect::LogEnds(partition) => self.log_ends(partition),
             Effect::Restore(partition) => self.restore(partition),
             Effect::Start(partition, positions) => return self.command(Command::Start(partition, positions)),
             Effect::Pause(partition) => return self.command(Command::Pause(partition)),
@@ -76,28 +87,39 @@ impl<H: Handler> Performer<H> {
     }
 
     pub(crate) fn count(&self, batch: &Batch<H::Work, H::Output>) {
-        let mut counts = [0u64; 3];
+        let mut counts = [0u64; 5];
         for resolved in &batch.resolved {
             let index = match resolved.resolution {
                 Resolution::Accepted(_) => 0,
                 Resolution::Filtered => 1,
                 Resolution::DeadLettered { .. } => 2,
+                Resolution::Duplicate => 3,
+                Resolution::Repeated => 4,
             };
             if let Some(count) = counts.get_mut(index) {
                 *count += 1;
             }
         }
-        for (how, count) in ["accepted", "filtered", "dead-lettered"].into_iter().zip(counts) {
+        let words = ["accepted", "filtered", "dead-lettered", "duplicate", "repeated"];
+        for (how, count) in words.into_iter().zip(counts) {
             self.telemetry.resolved(&self.flow, how, count);
         }
     }
 
-    fn call(&self, id: RecordId, work: H::Work, call: Call) {
+    /// The membership is taken here and now, and not when the batch is written: a rebalance in between makes the coordinator
+    /// refuse offsets of partitions that we no longer hold.
+    fn commit(&self, batch: Batch<H::Work, H::Output>) -> Result<(), EngineError> {
+        let member = self.consumer.group_metadata();
+        self.batches.send((batch, member)).map_err(|_| self.gone("committer"))
+    }
+
+    fn call(&self, id: RecordId, work: H::Work, call: Call, until: Option<Moment>) {
         let (handler, done) = (self.handler.clone(), self.done.clone());
+        let until = until.map(|until| (self.origin + until.since(Moment::ORIGIN)).into());
         let (telemetry, flow) = (self.telemetry.clone(), self.flow.clone());
         tokio::spawn(async move {
             let (begun, name, effect) = (Instant::now(), call.name(), call.has_effect());
-            let answer = AssertUnwindSafe(handler.call(work, call)).catch_unwind().await.unwrap_or_else(|_| {
+            let answer = AssertUnwindSafe(handler.call(work, call, until)).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!(%flow, call = name, "the call panicked; this is a bug, please report it");
                 // After an effect the answer is ambiguous, so that a look-up comes first.
                 let fault = if effect { Fault::BadAnswer } else { Fault::EngineError };
@@ -124,16 +146,31 @@ impl<H: Handler> Performer<H> {
     }
 
     fn restore(&self, partition: Partition) {
+        self.read(partition, "what is committed", Restorer::restore, Done::Restored);
+    }
+
+    fn log_ends(&self, partition: Partition) {
+        self.read(partition, "the logs' ends", Restorer::log_ends, Done::LogEnds);
+    }
+
+    /// Reads by the second client, off the loop, until it succeeds.
+    fn read<T: Send + 'static>(
+        &self,
+        partition: Partition,
+        what: &'static str,
+        read: fn(&Restorer, Partition) -> KafkaResult<T>,
+        tell: fn(Partition, T) -> Done<H::Output>,
+    ) {
         let (restorer, done, flow) = (self.restorer.clone(), self.done.clone(), self.flow.clone());
         tokio::task::spawn_blocking(move || {
             while !done.is_closed() {
-                match restorer.positions(partition) {
-                    Ok(positions) => {
-                        let _ = done.send(Done::Restored(partition, positions));
+                match read(&restorer, partition) {
+                    Ok(found) => {
+                        let _ = done.send(tell(partition, found));
                         return;
                     }
                     Err(error) => {
-                        tracing::warn!(%flow, partition = partition.get(), %error, "committed positions cannot be read; trying again");
+                        tracing::warn!(%flow, partition = partition.get(), %error, "{what} cannot be read; trying again");
                         std::thread::sleep(RESTORE_AGAIN);
                     }
                 }

@@ -91,6 +91,7 @@ impl<'a, H: Handler> Engine<'a, H> {
         let (commands, command_receiver) = std_mpsc::channel();
         let (batches, batch_receiver) = std_mpsc::channel();
         let log_ends = LogEnds::default();
+        let origin = Instant::now();
         let membership = Membership {
             flow: flow.clone(),
             topics: by_name,
@@ -111,7 +112,7 @@ impl<'a, H: Handler> Engine<'a, H> {
         let reader = Reader {
             settings: (*settings).clone(),
             handler: handler.clone(),
-            consumer,
+            consumer: consumer.clone(),
             commands: command_receiver,
             inputs,
             names: topics.clone(),
@@ -139,6 +140,8 @@ impl<'a, H: Handler> Engine<'a, H> {
             done,
             commands,
             batches,
+            consumer,
+            origin,
             restorer,
             telemetry,
             waiting: Vec::new(),
@@ -154,7 +157,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             threads,
             log_ends,
             status,
-            origin: Instant::now(),
+            origin,
             stopping: false,
             settings,
         })
@@ -233,9 +236,10 @@ impl<'a, H: Handler> Engine<'a, H> {
 
     fn outcome(&mut self, outcome: Outcome<H::Work, H::Output>) -> Result<(), EngineError> {
         match outcome {
-            Outcome::Committed(batch) => {
+            Outcome::Committed(batch, offsets_sent_at) => {
                 self.performer.count(&batch);
-                self.step(Input::Committed(batch))
+                let offsets_sent_at = Moment::after_origin(offsets_sent_at.saturating_duration_since(self.origin));
+                self.step(Input::Committed(batch, offsets_sent_at))
             }
             Outcome::Failed(batch, fault) => self.step(Input::CommitFailed(batch, fault)),
             Outcome::Out(detail) => Err(EngineError::ProducerOut { flow: self.settings.flow.to_string(), detail }),

@@ -3,13 +3,18 @@
 use std::future::Future;
 
 use event_model::{OutgoingRecord, Record};
-use flow_core::{Answer, Call, Failure, LaneKey, Plan, Resolved, TopicId};
+use flow_core::{Answer, Call, EventHash, Failure, LaneKey, Plan, Resolved, TopicId};
+use tokio::time::Instant;
 
 /// What decoding made of a record.
 #[derive(Debug)]
 pub struct Prepared<W> {
     /// The record's ordering key.
     pub lane: LaneKey,
+    /// What it is known by in the ledger: the hashes of its event id and payload.
+    pub identity: Option<(EventHash, u64)>,
+    /// The hash of the definition and business key that it acts on.
+    pub business: Option<u64>,
     /// What is to be done with it.
     pub plan: Plan,
     /// What the later calls need; cloned once per call, so an `Arc` is the usual choice.
@@ -32,8 +37,14 @@ pub trait Handler: Send + Sync + 'static {
     /// Wraps a record whose decoding panicked, undecoded, so that it can be dead-lettered.
     fn rescue(&self, topic: TopicId, record: Record) -> Prepared<Self::Work>;
 
-    /// Performs one call. The future is never cancelled while the partition is held.
-    fn call(&self, work: Self::Work, call: Call) -> impl Future<Output = Answer<Self::Output>> + Send;
+    /// Performs one call. The future is never cancelled while the partition is held. Where `until` is given, the request may
+    /// leave only before it: afterwards another worker may be the one that acts.
+    fn call(
+        &self,
+        work: Self::Work,
+        call: Call,
+        until: Option<Instant>,
+    ) -> impl Future<Output = Answer<Self::Output>> + Send;
 
     /// A cheap read that shows whether the endpoint is well and lets us in.
     fn probe(&self) -> impl Future<Output = Result<(), Failure>> + Send;

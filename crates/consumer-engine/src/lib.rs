@@ -8,6 +8,7 @@
 //! - the committer thread owns the producer (`committer`),
 //! - a second client reads committed positions (`restore`).
 
+mod books;
 mod clients;
 mod committer;
 mod context;
@@ -24,6 +25,7 @@ mod status;
 mod telemetry;
 mod topics;
 
+pub use books::{ledger_topic, state_topic};
 pub use engine::run;
 pub use error::EngineError;
 pub use handler::{Handler, Prepared};

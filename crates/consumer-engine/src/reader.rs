@@ -179,8 +179,8 @@ impl<H: Handler> Reader<H> {
                 rescued
             }
         };
-        let crate::Prepared { lane, plan, work } = prepared;
-        Some(Delivered { topic, partition, offset, timestamp_ms, lane, plan, work })
+        let crate::Prepared { lane, identity, business, plan, work } = prepared;
+        Some(Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work })
     }
 
     fn send(&self, read: Read<H::Work>) {

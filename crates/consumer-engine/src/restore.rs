@@ -1,70 +1,196 @@
-//! The second client: where an assigned partition is to be read from.
+//! The second client: what Kafka knows of an assigned partition.
+//!
+//! The order is the point. First the committed offsets (read_committed: the read waits for open transactions), then the ends of
+//! ledger and state by a read_uncommitted client, then both up to there by a read_committed one. The markers of one transaction
+//! reach the topics at different times: a ledger read only to its last stable offset would miss entries whose offset has moved.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_model::{NextOffset, Partition};
-use flow_core::TopicId;
+use flow_core::{Position, Remembered, Restored, TopicId};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::Message;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use crate::books::{self, State};
 use crate::clients;
 use crate::context::Logging;
 use crate::settings::{Settings, StartFrom};
 
 /// Covers a dead member's open transaction, which a read_committed read waits for.
 const WITHIN: Duration = Duration::from_secs(clients::TRANSACTION_TIMEOUT.as_secs() + 5);
+const POLL: Duration = Duration::from_millis(50);
 
-/// Reads committed positions; never a member of the group.
+/// Reads positions and books; never a member of the group.
 #[derive(Clone)]
 pub(crate) struct Restorer {
     settings: Arc<Settings>,
-    consumer: Arc<BaseConsumer<Logging>>,
+    committed: Arc<BaseConsumer<Logging>>,
+    uncommitted: Arc<BaseConsumer<Logging>>,
+    topics: Vec<Arc<str>>,
+    ledger: Arc<str>,
+    state: Arc<str>,
 }
 
 impl Restorer {
     pub(crate) fn new(settings: Arc<Settings>) -> KafkaResult<Restorer> {
-        let logging = Logging { flow: settings.flow.clone() };
-        let consumer = Arc::new(clients::restorer(&settings).create_with_context(logging)?);
-        Ok(Restorer { settings, consumer })
+        let client = |isolation| {
+            let logging = Logging { flow: settings.flow.clone() };
+            clients::restorer(&settings, isolation).create_with_context(logging).map(Arc::new)
+        };
+        Ok(Restorer {
+            committed: client("read_committed")?,
+            uncommitted: client("read_uncommitted")?,
+            topics: settings.topics.iter().map(|topic| topic.name.clone()).collect(),
+            ledger: books::ledger_topic(&settings.flow).into(),
+            state: books::state_topic(&settings.flow).into(),
+            settings,
+        })
     }
 
-    /// The positions of one partition in every topic of the flow. Blocks: call it off the loop.
-    pub(crate) fn positions(&self, partition: Partition) -> KafkaResult<Vec<(TopicId, NextOffset)>> {
-        let mut list = TopicPartitionList::new();
-        for topic in &self.settings.topics {
-            list.add_partition(&topic.name, partition.get());
-        }
-        let committed = self.consumer.committed_offsets(list, WITHIN)?;
-        let mut positions = Vec::with_capacity(self.settings.topics.len());
-        for (index, topic) in self.settings.topics.iter().enumerate() {
-            let found = committed.find_partition(&topic.name, partition.get());
-            let next = match found.map(|element| element.error().map(|()| element.offset())).transpose()? {
-                Some(KafkaOffset::Offset(next)) => next,
-                Some(_) | None => self.first(&topic.name, partition, topic.start_from)?,
+    /// Everything that Kafka knows of one partition. Blocks: call it off the loop.
+    pub(crate) fn restore(&self, partition: Partition) -> KafkaResult<Restored> {
+        let committed = self.committed_offsets(partition)?;
+        let (ledger_end, state_end) = (self.end(&self.ledger, partition)?, self.end(&self.state, partition)?);
+        let mut state = State::default();
+        self.read(&self.state, partition, state_end, None, |key, value| state.take(key, value))?;
+        let mut remembered: Vec<Remembered> = Vec::new();
+        let window = i64::try_from(self.settings.flow_core.ledger_entries).unwrap_or(i64::MAX);
+        self.read(&self.ledger, partition, ledger_end, Some(window), |key, value| {
+            remembered.extend(value.and_then(|value| books::read_entry(key, value, &self.topics)));
+        })?;
+        let mut positions = Vec::with_capacity(self.topics.len());
+        for (index, (name, found)) in self.topics.iter().zip(committed).enumerate() {
+            let topic = TopicId(index as u16);
+            let (next, metadata) = match found {
+                Some(found) => found,
+                None => (self.first(topic, name, partition)?, String::new()),
             };
-            positions.push((TopicId(index as u16), NextOffset::new(next)));
+            let log_end = NextOffset::new(self.end(name, partition)?);
+            let spilled = state.maps.remove(&**name);
+            positions.push(Position { topic, next: NextOffset::new(next), metadata, spilled, log_end, begun: state.begun });
         }
-        Ok(positions)
+        Ok(Restored { positions, remembered })
+    }
+
+    /// Where the logs of a partition end now, open transactions included. Blocks.
+    pub(crate) fn log_ends(&self, partition: Partition) -> KafkaResult<Vec<(TopicId, NextOffset)>> {
+        let of = |(index, name): (usize, &Arc<str>)| {
+            Ok((TopicId(index as u16), NextOffset::new(self.end(name, partition)?)))
+        };
+        self.topics.iter().enumerate().map(of).collect()
+    }
+
+    fn committed_offsets(&self, partition: Partition) -> KafkaResult<Vec<Option<(i64, String)>>> {
+        let mut list = TopicPartitionList::new();
+        for topic in &self.topics {
+            list.add_partition(topic, partition.get());
+        }
+        let committed = self.committed.committed_offsets(list, WITHIN)?;
+        let mut found = Vec::with_capacity(self.topics.len());
+        for name in &self.topics {
+            let element = committed.find_partition(name, partition.get());
+            found.push(match element {
+                Some(element) => {
+                    element.error()?;
+                    match element.offset() {
+                        KafkaOffset::Offset(next) => Some((next, element.metadata().to_owned())),
+                        KafkaOffset::Beginning
+                        | KafkaOffset::End
+                        | KafkaOffset::Stored
+                        | KafkaOffset::Invalid
+                        | KafkaOffset::OffsetTail(_) => None,
+                    }
+                }
+                None => None,
+            });
+        }
+        Ok(found)
+    }
+
+    fn end(&self, topic: &str, partition: Partition) -> KafkaResult<i64> {
+        Ok(self.uncommitted.fetch_watermarks(topic, partition.get(), WITHIN)?.1)
+    }
+
+    /// Reads a partition of a book to `end`, from its start or from `window` offsets before its end.
+    fn read(
+        &self,
+        topic: &Arc<str>,
+        partition: Partition,
+        end: i64,
+        window: Option<i64>,
+        mut take: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> KafkaResult<()> {
+        let low = self.uncommitted.fetch_watermarks(topic, partition.get(), WITHIN)?.0;
+        let from = window.map_or(low, |window| low.max(end.saturating_sub(window)));
+        if from >= end {
+            return Ok(());
+        }
+        self.await_stable(topic, partition, end)?;
+        let logging = Logging { flow: self.settings.flow.clone() };
+        let reader: BaseConsumer<Logging> =
+            clients::restorer(&self.settings, "read_committed").set("enable.partition.eof", "true").create_with_context(logging)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition.get(), KafkaOffset::Offset(from))?;
+        reader.assign(&list)?;
+        let mut quiet_since = Instant::now();
+        loop {
+            match reader.poll(POLL) {
+                Some(Ok(message)) => {
+                    quiet_since = Instant::now();
+                    match message.key() {
+                        Some(key) => take(key, message.payload()),
+                        None => {
+                            let at = books::place(topic, message.partition(), message.offset());
+                            tracing::warn!(flow = %self.settings.flow, %at, "a record without a key is not ours; passed over");
+                        }
+                    }
+                }
+                // The last stable offset had reached `end` before reading began: the end of the partition lies behind it.
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) => return Err(error),
+                None if quiet_since.elapsed() > WITHIN => {
+                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Waits until no transaction is open below `end`; the broker ends a dead member's after its time-out.
+    fn await_stable(&self, topic: &str, partition: Partition, end: i64) -> KafkaResult<()> {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let stable = self.committed.fetch_watermarks(topic, partition.get(), WITHIN)?.1;
+            if stable >= end {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     /// The start position of a partition that nothing was ever committed for.
-    fn first(&self, topic: &str, partition: Partition, start_from: StartFrom) -> KafkaResult<i64> {
-        let (low, high) = self.consumer.fetch_watermarks(topic, partition.get(), WITHIN)?;
-        match start_from {
+    fn first(&self, topic: TopicId, name: &str, partition: Partition) -> KafkaResult<i64> {
+        let (low, high) = self.committed.fetch_watermarks(name, partition.get(), WITHIN)?;
+        let role = self.settings.topics.get(usize::from(topic.0));
+        match role.map_or(StartFrom::Earliest, |role| role.start_from) {
             StartFrom::Earliest => Ok(low),
             StartFrom::Latest => Ok(high),
             StartFrom::Timestamp(ms) => {
                 let mut list = TopicPartitionList::new();
-                list.add_partition_offset(topic, partition.get(), KafkaOffset::Offset(ms))?;
-                let found = self.consumer.offsets_for_times(list, WITHIN)?;
-                let element = found.find_partition(topic, partition.get());
-                match element.map(|element| element.offset()) {
+                list.add_partition_offset(name, partition.get(), KafkaOffset::Offset(ms))?;
+                let found = self.committed.offsets_for_times(list, WITHIN)?;
+                match found.find_partition(name, partition.get()).map(|element| element.offset()) {
                     Some(KafkaOffset::Offset(offset)) => Ok(offset),
                     // Nothing is that young: the end.
                     Some(_) => Ok(high),
-                    None => Err(KafkaError::OffsetFetch(rdkafka::types::RDKafkaErrorCode::UnknownPartition)),
+                    None => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition)),
                 }
             }
         }

@@ -52,6 +52,7 @@ pub struct Telemetry {
     commits: Histograms<OfKind>,
     commit_records: Family<OfFlow, Counter>,
     consumer_errors: Family<OfKind, Counter>,
+    doubles: Family<OfFlow, Counter>,
 }
 
 fn durations() -> Histogram {
@@ -77,6 +78,7 @@ impl Telemetry {
             commits: Family::new_with_constructor(durations),
             commit_records: Family::default(),
             consumer_errors: Family::default(),
+            doubles: Family::default(),
         };
         let r = registry.sub_registry_with_prefix("xconnector");
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
@@ -208,6 +210,18 @@ impl Telemetry {
             }
             Notice::Resumed(partition) => {
                 tracing::info!(flow, partition = partition.get(), "the partition reads again")
+            }
+            Notice::Uncertain(partition, offsets) => {
+                let partition = partition.get();
+                tracing::info!(flow, partition, offsets, "taken over with offsets that somebody may have begun; they are looked up first");
+            }
+            Notice::Double { at, survivor, surplus } => {
+                self.doubles.get_or_create(&of_flow(flow)).inc_by(surplus.len() as u64);
+                let surplus = surplus.join(" ");
+                tracing::error!(flow, at = place(at), %survivor, surplus, "one event has more than one instance");
+            }
+            Notice::ContestGivenUp { at, detail } => {
+                tracing::warn!(flow, at = place(at), detail, "the second look could not be ended; run `xconnector audit`");
             }
             Notice::DrainCut(partition, open) => {
                 tracing::warn!(
