@@ -41,7 +41,8 @@ impl Subject {
         Self::over(Flowable::shared().await.unwrap().client_settings(), None)
     }
 
-    fn over(mut settings: Settings, emulator: Option<Emulator>) -> Self {
+    /// Any engine that these settings reach
+    pub(crate) fn over(mut settings: Settings, emulator: Option<Emulator>) -> Self {
         settings.request_timeout = DEADLINE;
         settings.connect_timeout = DEADLINE;
         Self {

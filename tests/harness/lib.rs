@@ -6,6 +6,7 @@
 mod connector;
 mod deployment;
 mod flowable;
+mod group;
 mod kafka;
 mod kcat;
 mod parts;
@@ -16,11 +17,12 @@ mod wait;
 pub use connector::{Connector, connector_binary, xconnector};
 pub use deployment::{Deployment, Instance};
 pub use flowable::Flowable;
+pub use group::committed_lag;
 pub use kafka::Kafka;
 pub use kcat::{Keyed, publish_with_kcat};
 pub use parts::{free_address, repository};
 pub use process::{Process, Signal};
-pub use topic::{Received, Sent, create_topic, produce, read_all, read_until};
+pub use topic::{Received, Sent, create_topic, create_topic_with, produce, read_all, read_until};
 pub use wait::{DEADLINE, until};
 
 /// A name no other test of this run uses, for topics, groups, transactional ids, business keys and workers

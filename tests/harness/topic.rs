@@ -70,9 +70,20 @@ pub struct Sent {
 /// # Errors
 /// The broker refused, for example because the topic exists.
 pub async fn create_topic(kafka: &Kafka, name: &str, partitions: i32) -> Result<()> {
+    create_topic_with(kafka, name, partitions, &[]).await
+}
+
+/// As [`create_topic`], with settings such as `max.message.bytes`.
+///
+/// # Errors
+/// As [`create_topic`].
+pub async fn create_topic_with(kafka: &Kafka, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = kafka.client().create()?;
     let options = AdminOptions::new().operation_timeout(Some(DEADLINE));
-    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (setting, value) in settings {
+        topic = topic.set(setting, value);
+    }
     for created in admin.create_topics([&topic], &options).await? {
         created.map_err(|(topic, code)| anyhow::anyhow!("cannot create topic {topic}: {code}"))?;
     }

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "also the helpers of tests fail by panic")]
 #![allow(clippy::print_stdout, reason = "the conformance table is printed")]
 
+mod bad_input;
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod engine_outage;
+mod key_order;
 mod main_path;
 mod real_parts;
+mod rebalance;
+mod support;

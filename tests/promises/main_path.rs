@@ -1,113 +1,104 @@
-//! A ticket becomes a process, its decision becomes a reply: published by kcat, run by two instances, on both engines
+//! A ticket becomes a process, its decision becomes a reply: ten thousand of them, JSON and Avro, published by kcat, run by two
+//! instances, on both engines
 
-use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use emulator::{Emulator, Options, Switches};
-use promises::{
-    DEADLINE, Deployment, Flowable, Instance, Kafka, Received, Signal, publish_with_kcat, read_all, read_until,
-    repository, unique, until,
+use promises::{Deployment, Instance, Kafka, Signal, read_until, unique};
+
+use crate::support::{
+    Bench, Books, Encoding, Ticket, assert_nothing_left, assert_one_instance_each, complete_open_tasks, publish,
 };
-use serde_json::{Value, json};
-use workflow_client::{Auth, CommentTarget, Engine, Settings, TaskFilter, Variable};
 
-/// Enough for every partition and for both instances to have work
-const TICKETS: usize = 24;
-const PARTITIONS: u32 = 4;
+const PARTITIONS: u32 = 8;
+/// Long enough for ten thousand tickets on two busy cores
+const PATIENCE: Duration = Duration::from_secs(1_500);
 
-#[tokio::test]
+/// Real Flowable starts one to three hundred processes a second here, so the run of every day is smaller there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_ticket_has_one_process_and_one_outcome_on_flowable() {
-    tickets_reach_their_outcome(Flowable::shared().await.unwrap().client_settings()).await;
+    tickets_reach_their_outcome(&Bench::flowable().await, tickets_or(2_000)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_ticket_has_one_process_and_one_outcome_in_the_opentext_dialect() {
-    let switches = Switches { sweep_interval_ms: 1_000, ..Switches::default() };
-    let emulator = Emulator::start(Options { switches, ..Options::default() }).await.unwrap();
-    let auth = Auth::ClientCredentials {
-        token_url: emulator.token_url(),
-        client_id: emulator.client_id().to_owned(),
-        client_secret: emulator.client_secret().into(),
-    };
-    tickets_reach_their_outcome(Settings::opentext(emulator.base_url(), auth)).await;
+    tickets_reach_their_outcome(&Bench::opentext().await, tickets_or(10_000)).await;
 }
 
-async fn tickets_reach_their_outcome(settings: Settings) {
+/// `XCONNECTOR_TICKETS` says how many tickets both engines get.
+fn tickets_or(usual: usize) -> usize {
+    let asked = std::env::var("XCONNECTOR_TICKETS").ok();
+    asked.map_or(usual, |count| count.parse().unwrap())
+}
+
+async fn tickets_reach_their_outcome(bench: &Bench, count: usize) {
+    let started = Instant::now();
+    let told = |what: &str| println!("{count} tickets: {what} after {:.1} s", started.elapsed().as_secs_f64());
     let kafka = Kafka::shared().await.unwrap();
-    let engine = Engine::new(settings.clone()).unwrap();
-    let deployment = Deployment::of_tickets(kafka, &settings, "").unwrap();
+    let deployment = bench.tickets(kafka);
     deployment.set_up(PARTITIONS).await.unwrap();
-    let mut instances = vec![deployment.instance().await.unwrap(), deployment.instance().await.unwrap()];
-
-    let run = unique("T");
-    let tickets: Vec<(String, Vec<u8>)> = (0..TICKETS).map(|number| ticket(&format!("{run}-{number}"))).collect();
-    publish_with_kcat(kafka, &deployment.source(), &[], &tickets).await.unwrap();
-    let replies = async {
-        for (key, _) in &tickets {
-            decide(&engine, key).await?;
-        }
-        read_until(kafka, &deployment.replies(), 2 * TICKETS, DEADLINE).await
-    };
-    let replies = match replies.await {
-        Ok(replies) => replies,
-        Err(error) => panic!("{error:#}\n{}", logs(&instances)),
-    };
-    let by_kind = keys_by_kind(&replies);
-    let expected: BTreeMap<String, usize> = tickets.iter().map(|(key, _)| (key.clone(), 1)).collect();
-    assert_eq!(by_kind.get("xconnector.accepted.v1"), Some(&expected));
-    assert_eq!(by_kind.get("xconnector.outcome.v1"), Some(&expected));
-    assert_eq!(by_kind.len(), 2, "{by_kind:?}");
-    for reply in replies.iter().filter(|reply| reply.header("ce_type") == Some("xconnector.outcome.v1")) {
-        outcome_is_complete(&reply.json().unwrap());
+    let mut instances = [deployment.instance().await.unwrap(), deployment.instance().await.unwrap()];
+    for instance in &mut instances {
+        let metrics = instance.metrics;
+        instance.connector.measured(metrics, "xconnector_held_records", &[], |_| true).await.unwrap();
     }
-    assert_eq!(read_all(kafka, &deployment.dead_letters()).await.unwrap(), []);
-    for (key, _) in &tickets {
-        let processes = engine.historic(&deployment.definition(), &format!("ticket/{key}")).await.unwrap();
-        assert_eq!(processes.len(), 1, "{key}");
-    }
+    told("two instances share the partitions");
 
+    // the second half comes in while people decide the first
+    let (first_region, second_region) =
+        (format!("{}-north", deployment.flow()), format!("{}-south", deployment.flow()));
+    let (source, first_team, second_team) =
+        (deployment.source(), format!("support-{first_region}"), format!("support-{second_region}"));
+    let first = tickets(count / 2, &first_region);
+    let second = tickets(count - count / 2, &second_region);
+    let keys: Vec<String> = first.iter().chain(&second).map(|ticket| ticket.key.clone()).collect();
+    publish(kafka, &source, &first).await;
+    replies(kafka, &deployment, first.len(), &instances).await;
+    told("the first half runs");
+    let (mut decided, ()) =
+        tokio::join!(complete_open_tasks(&bench.engine, &first_team, first.len()), publish(kafka, &source, &second));
+    told("the first half is decided");
+    replies(kafka, &deployment, count + first.len(), &instances).await;
+    told("the second half runs");
+    decided.extend(complete_open_tasks(&bench.engine, &second_team, second.len()).await);
+    told("the second half is decided");
+    let books = replies(kafka, &deployment, 2 * count, &instances).await;
+    told("every outcome is there");
+
+    books.assert_each_accepted_once(keys.iter().map(String::as_str));
+    books.assert_outcomes(keys.iter().map(String::as_str), &decided);
+    assert_eq!(books.rejected, []);
+    assert_nothing_left(kafka, &deployment).await;
+    assert_one_instance_each(bench, &deployment, &keys).await;
+    for instance in &mut instances {
+        let (metrics, accepted) = (instance.metrics, ["kind=\"accepted\""]);
+        let done =
+            instance.connector.measured(metrics, "xconnector_resolutions_total", &accepted, |done| done > 0.0).await;
+        told(&format!("one of two instances did {}", done.unwrap()));
+    }
     for instance in &mut instances {
         instance.connector.signal(Signal::Terminate);
-        let status = instance.connector.wait(DEADLINE).await.unwrap();
+        let status = instance.connector.wait(promises::DEADLINE).await.unwrap();
         assert!(status.success(), "it stops in good order: {status}\n{}", instance.connector.log());
     }
+    told("reckoned");
 }
 
-fn ticket(key: &str) -> (String, Vec<u8>) {
-    let example = std::fs::read(repository().join("schemas/ticket/examples/created.json")).unwrap();
-    let mut ticket: Value = serde_json::from_slice(&example).unwrap();
-    ticket["ticketId"] = json!(key);
-    (key.to_owned(), serde_json::to_vec(&ticket).unwrap())
+fn tickets(count: usize, region: &str) -> Vec<Ticket> {
+    let run = unique("T");
+    let ticket = |number: usize| {
+        let ticket = Ticket::created(&format!("{run}-{number}")).of_region(region);
+        ticket.encoded_as(Encoding::ALL[number % Encoding::ALL.len()])
+    };
+    (0..count).map(ticket).collect()
 }
 
-/// What a clerk does: claim, comment, decide.
-async fn decide(engine: &Engine, key: &str) -> anyhow::Result<()> {
-    let business_key = format!("ticket/{key}");
-    let open = async || Ok(engine.tasks(TaskFilter::BusinessKey(&business_key)).await?.pop());
-    let task = until(&format!("the task of {key}"), DEADLINE, open).await?;
-    engine.claim(&task.id, "ada").await?;
-    engine.add_comment(CommentTarget::Task(&task.id), "fee credited").await?;
-    engine.complete_task(&task.id, None, &[Variable::new("decision", "resolved")]).await?;
-    Ok(())
-}
-
-fn logs(instances: &[Instance]) -> String {
-    let logs = instances.iter().enumerate();
-    logs.map(|(number, instance)| format!("--- instance {number}\n{}", instance.connector.log())).collect()
-}
-
-fn keys_by_kind(replies: &[Received]) -> BTreeMap<&str, BTreeMap<String, usize>> {
-    let mut found: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
-    for reply in replies {
-        let kind = reply.header("ce_type").unwrap();
-        *found.entry(kind).or_default().entry(reply.key_text()).or_default() += 1;
+/// Waits for so many replies; when they do not come, the logs of the instances say why.
+async fn replies(kafka: &Kafka, deployment: &Deployment, count: usize, instances: &[Instance]) -> Books {
+    match read_until(kafka, &deployment.replies(), count, PATIENCE).await {
+        Ok(replies) => Books::of(&replies),
+        Err(error) => {
+            let logs: Vec<String> = instances.iter().map(|instance| instance.connector.log()).collect();
+            panic!("{error:#}\n{}", logs.join("\n\n"));
+        }
     }
-    found
-}
-
-fn outcome_is_complete(outcome: &Value) {
-    assert_eq!(outcome["decision"], json!("resolved"), "{outcome}");
-    assert_eq!(outcome["comments"][0]["text"], json!("fee credited"), "{outcome}");
-    assert_eq!(outcome["audit"][0]["assignee"], json!("ada"), "{outcome}");
-    assert_eq!(outcome["auditComplete"], json!(true), "{outcome}");
-    assert_eq!(outcome["variables"]["priority"], json!("high"), "{outcome}");
 }

@@ -125,7 +125,8 @@ impl Ids {
 
     fn id(&self) -> Arc<str> {
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.number().to_be_bytes());
+        // 48 bits of it: the version of a UUID is written over a part of the seventh byte
+        bytes[..6].copy_from_slice(&self.number().to_be_bytes()[2..]);
         bytes[8..].copy_from_slice(&self.run.to_be_bytes());
         uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string().into()
     }

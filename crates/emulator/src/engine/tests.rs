@@ -63,6 +63,13 @@ fn open(instance: &Instance) -> Vec<&str> {
 }
 
 #[test]
+fn ids_are_unique_and_ascend_over_a_long_run() {
+    let ids = Ids { run: 7, next: Arc::new(AtomicU64::new(1)) };
+    let issued: Vec<Arc<str>> = (0..200_000).map(|_| ids.id()).collect();
+    assert!(issued.is_sorted_by(|a, b| a < b));
+}
+
+#[test]
 fn the_gateway_follows_the_priority() {
     let mut world = World::new();
     assert_eq!(open(&world.ticket("high")), ["urgentTriage"]);

@@ -1,0 +1,66 @@
+//! One of the two engines, and the connector's settings for it
+
+use emulator::{Emulator, Faults, Options, Switches};
+use promises::{Deployment, Flowable, Kafka};
+use workflow_client::{Auth, Engine, Settings};
+
+use super::CONFLUENT_ID;
+
+/// An engine to test against
+pub(crate) struct Bench {
+    pub(crate) settings: Settings,
+    /// A client that shares nothing with the connector under test but its code
+    pub(crate) engine: Engine,
+    /// Further lines for `[engine]`
+    engine_lines: String,
+    // serves while the bench lives
+    emulator: Option<Emulator>,
+}
+
+impl Bench {
+    /// The real one
+    pub(crate) async fn flowable() -> Self {
+        Self::over(Flowable::shared().await.unwrap().client_settings(), String::new(), None)
+    }
+
+    /// The OpenText dialect with OAuth2: tokens live for 3 seconds, and history is half a second behind.
+    pub(crate) async fn opentext() -> Self {
+        let switches =
+            Switches { sweep_interval_ms: 1_000, token_expires_in_s: 3, history_lag_ms: 500, ..Switches::default() };
+        let emulator = Emulator::start(Options { switches, ..Options::default() }).await.unwrap();
+        let auth = Auth::ClientCredentials {
+            token_url: emulator.token_url(),
+            client_id: emulator.client_id().to_owned(),
+            client_secret: emulator.client_secret().into(),
+        };
+        let settings = Settings::opentext(emulator.base_url(), auth);
+        Self::over(settings, "history_lag = \"1s\"\n".to_owned(), Some(emulator))
+    }
+
+    fn over(mut settings: Settings, engine_lines: String, emulator: Option<Emulator>) -> Self {
+        settings.request_timeout = promises::DEADLINE;
+        settings.connect_timeout = promises::DEADLINE;
+        Self { engine: Engine::new(settings.clone()).unwrap(), settings, engine_lines, emulator }
+    }
+
+    /// More lines for `[engine]`, such as a shorter `request_timeout`
+    pub(crate) fn with(mut self, lines: &str) -> Self {
+        self.engine_lines.push_str(lines);
+        self.engine_lines.push('\n');
+        self
+    }
+
+    /// The handle that disturbs the engine; only the emulated one has it.
+    pub(crate) fn faults(&self) -> Faults {
+        self.emulator.as_ref().unwrap().faults()
+    }
+
+    /// The tickets flow on this engine; nothing is made yet.
+    pub(crate) fn tickets(&self, kafka: &Kafka) -> Deployment {
+        let extra = format!(
+            "{}[schema_ids]\n{CONFLUENT_ID} = \"ticket/v1\"\n[jobs]\npoll_interval = \"100ms\"",
+            self.engine_lines
+        );
+        Deployment::of_tickets(kafka, &self.settings, &extra).unwrap()
+    }
+}
