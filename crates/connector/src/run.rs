@@ -21,6 +21,10 @@ use crate::topics;
 
 /// The acquirer takes no more jobs while this many wait on the jobs topic.
 const JOBS_BACKLOG: u64 = 1_000;
+/// How long an accepted offset lets a worker dispatch.
+const LEASE_TERM: Duration = Duration::from_secs(10);
+/// Event ids per partition that repeats are recognised by.
+const LEDGER_ENTRIES: usize = 200_000;
 const LINGER: Duration = Duration::from_millis(20);
 const MAX_SPAN: u64 = 1_000_000;
 const MAX_BATCH: usize = 5_000;
@@ -184,6 +188,9 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
         settle: settings.engine.settle,
         history_lag: settings.engine.history_lag,
         give_up_after: flow.limits.give_up_after,
+        lease_term: LEASE_TERM,
+        ledger_entries: LEDGER_ENTRIES,
+        delete_doubles: false,
         gate: GatePolicy {
             trip_after: 10,
             probe: RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) },

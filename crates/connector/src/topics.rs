@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use consumer_engine::{TopicSpec, create_topics, partition_counts};
+use consumer_engine::{TopicSpec, create_topics, ledger_topic, partition_counts, state_topic};
 use event_model::{DeadLetter, JobRecord};
 use flow_config::Flow;
 
@@ -10,6 +10,7 @@ use crate::setup::{self, Setup};
 
 /// A dead letter must hold whatever a source topic could hold.
 const DEAD_LETTER_BYTES: i64 = 64 * 1024 * 1024;
+const MONTH_MS: i64 = 30 * 24 * 3600 * 1000;
 const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Makes what is missing.
@@ -42,7 +43,12 @@ fn specs(flow: &Flow, existing: &BTreeMap<String, usize>, partitions: i32, all: 
     let topic = |name: String, config: Vec<(&'static str, String)>| TopicSpec { name, partitions: count, config };
     let forever = ("retention.ms", "-1".to_owned());
     let large = ("max.message.bytes", DEAD_LETTER_BYTES.to_string());
-    let mut specs = vec![topic(DeadLetter::topic_of(&flow.name), vec![forever, large])];
+    let compact = |policy: &str| ("cleanup.policy", policy.to_owned());
+    let mut specs = vec![
+        topic(DeadLetter::topic_of(&flow.name), vec![forever.clone(), large]),
+        topic(ledger_topic(&flow.name), vec![compact("compact,delete"), ("retention.ms", MONTH_MS.to_string())]),
+        topic(state_topic(&flow.name), vec![compact("compact")]),
+    ];
     if !flow.jobs.is_empty() {
         // A job that nobody took for a week is handed out again by the engine long before.
         specs.push(topic(JobRecord::topic_of(&flow.name), vec![("retention.ms", WEEK_MS.to_string())]));
@@ -60,6 +66,7 @@ pub(crate) fn problem(flow: &Flow, existing: &BTreeMap<String, usize>) -> Option
     if !flow.jobs.is_empty() {
         read.push(JobRecord::topic_of(&flow.name));
     }
+    read.extend([ledger_topic(&flow.name), state_topic(&flow.name)]);
     let written = [DeadLetter::topic_of(&flow.name), flow.reply.topic.to_string()];
     let missing: Vec<&str> =
         read.iter().chain(&written).filter(|name| !existing.contains_key(*name)).map(String::as_str).collect();

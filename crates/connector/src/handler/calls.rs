@@ -1,19 +1,19 @@
 //! Single calls to the engine. Which one comes next is decided in `flow-core`.
 
-use flow_core::{Answer, Call, Failure, Scope};
-use workflow_client::{Instance, Start};
+use flow_core::{Answer, Call, Copy, Failure, Scope};
+use workflow_client::{Engine, Fault, Instance, Start};
 
 use super::faults::{bad_answer, failure};
-use super::{FlowHandler, Output, Task, Work, marker};
+use super::{FlowHandler, Origin, Output, Task, Work, marker};
 
 type Called = Result<Answer<Output>, Box<Failure>>;
 
 impl FlowHandler {
-    pub(super) async fn perform(&self, work: &Work, call: Call) -> Called {
+    pub(super) async fn perform(&self, engine: &Engine, work: &Work, call: Call) -> Called {
         match (&work.task, call) {
             (Task::Start { definition, business_key, variables, .. }, Call::Act) => {
                 let start = Start { definition, business_key, name: None, variables };
-                let instance = self.engine.start(&start).await.map_err(|error| failure(&error))?;
+                let instance = engine.start(&start).await.map_err(|error| failure(&error))?;
                 Ok(done(instance.id))
             }
             (Task::Start { definition, business_key, marker, .. }, Call::Look(scope)) => {
@@ -23,18 +23,19 @@ impl FlowHandler {
                 let variable = marker::message_variable(marker);
                 self.look(definition, business_key, &variable, marker, scope).await
             }
-            (Task::Message { definition, message, business_key, .. }, Call::Locate) => {
-                self.locate_waiting(definition, business_key, message).await
+            (Task::Message { definition, message, business_key, .. }, Call::Locate { redo }) => {
+                let running = self.meant(work, definition, business_key, redo).await?;
+                self.locate_waiting(&running, message).await
             }
             (Task::Message { message, variables, .. }, Call::ActOn(target)) => {
                 let (instance, execution) =
                     target.split_once('/').ok_or_else(|| bad_answer("no execution in the target"))?;
                 let execution = workflow_client::ExecutionId(execution.to_owned());
-                self.engine.deliver(&execution, message, variables).await.map_err(|error| failure(&error))?;
+                engine.deliver(&execution, message, variables).await.map_err(|error| failure(&error))?;
                 Ok(done(instance.to_owned()))
             }
-            (Task::Terminate { definition, business_key, .. }, Call::Locate) => {
-                let running = self.running(definition, business_key).await?;
+            (Task::Terminate { definition, business_key, .. }, Call::Locate { redo }) => {
+                let running = self.meant(work, definition, business_key, redo).await?;
                 Ok(match running.as_slice() {
                     [] => Answer::NoInstance(Output::Instance(None)),
                     [one] => Answer::Located(one.id.as_str().into()),
@@ -43,9 +44,21 @@ impl FlowHandler {
             }
             (Task::Terminate { marker, .. }, Call::ActOn(target)) => {
                 let reason = marker::terminate_reason(marker);
-                self.engine.terminate(&target, &reason).await.map_err(|error| failure(&error))?;
+                engine.terminate(&target, &reason).await.map_err(|error| failure(&error))?;
                 Ok(done(target.to_string()))
             }
+            (Task::Terminate { definition, business_key, marker }, Call::Look(_)) => {
+                self.look_for_end(definition, business_key, marker).await
+            }
+            (Task::Start { definition, business_key, marker, .. }, Call::Count(scope)) => {
+                self.count(definition, business_key, marker, scope).await
+            }
+            (Task::Start { .. }, Call::Delete(surplus)) => match engine.terminate(&surplus, marker::DUPLICATE).await {
+                Ok(()) => Ok(done(surplus.to_string())),
+                // It ended by itself.
+                Err(error) if error.fault == Fault::NotFound => Ok(done(surplus.to_string())),
+                Err(error) => Err(failure(&error)),
+            },
             (Task::Job(job), Call::Gather) => self.gather(job).await,
             (Task::Job(job), Call::CompleteJob) => self.complete(job).await,
             (
@@ -76,8 +89,52 @@ impl FlowHandler {
         Ok(Answer::Absent)
     }
 
-    async fn locate_waiting(&self, definition: &str, key: &str, message: &str) -> Called {
-        let running = self.running(definition, key).await?;
+    /// A terminate leaves its reason in history, where the engine keeps one; where it does not, nothing is found and the
+    /// instance is located anew, which does no harm.
+    async fn look_for_end(&self, definition: &str, key: &str, marker: &str) -> Called {
+        let ended = self.engine.historic(definition, key).await.map_err(|error| failure(&error))?;
+        let reason = marker::terminate_reason(marker);
+        let found = ended.iter().find(|instance| instance.delete_reason.as_deref() == Some(&reason));
+        Ok(found.map_or(Answer::Absent, |instance| done(instance.id.clone())))
+    }
+
+    /// The running instances that the record may mean. In a redo, one that a later record of the same partition started is not
+    /// meant: the record had its effect before that one came.
+    async fn meant(&self, work: &Work, definition: &str, key: &str, redo: bool) -> Result<Vec<Instance>, Box<Failure>> {
+        let mut running = self.running(definition, key).await?;
+        if redo {
+            let at = &work.record.coordinates;
+            running.retain(|instance| {
+                let origin = instance.variable(marker::ORIGIN).and_then(|value| Origin::read(&value.clone().into_json()));
+                let later = |origin: Origin| {
+                    origin.topic == *at.topic && origin.partition == at.partition && origin.offset > at.offset
+                };
+                !origin.is_some_and(later)
+            });
+        }
+        Ok(running)
+    }
+
+    async fn count(&self, definition: &str, key: &str, mark: &str, scope: Scope) -> Called {
+        let instances = match scope {
+            Scope::History => self.engine.historic(definition, key).await.map_err(|error| failure(&error))?,
+            Scope::Running | Scope::Everywhere => self.running(definition, key).await?,
+        };
+        let mut copies = Vec::new();
+        for instance in instances {
+            if instance.variables.is_none() {
+                return Err(bad_answer(format!("the variables of instance {} could not be read", instance.id)));
+            }
+            if instance.variable(marker::EVENT_ID).and_then(|value| value.as_str()) == Some(mark) {
+                let started_ms = instance.start_time.map_or(i64::MAX, |time| time.as_millisecond());
+                let running = !instance.is_ended() && scope != Scope::History;
+                copies.push(Copy { started_ms, id: instance.id.as_str().into(), running });
+            }
+        }
+        Ok(Answer::Copies(copies))
+    }
+
+    async fn locate_waiting(&self, running: &[Instance], message: &str) -> Called {
         if running.is_empty() {
             return Ok(Answer::NoInstance(Output::Instance(None)));
         }

@@ -7,6 +7,9 @@ pub(super) const EVENT_ID: &str = "xcEventId";
 /// The variable of every start that remembers where the event came from; see [`Origin`](super::Origin).
 pub(super) const ORIGIN: &str = "xc";
 
+/// The reason with which a surplus instance is ended; its outcome is never published.
+pub(super) const DUPLICATE: &str = "xc:duplicate";
+
 /// The value that names the event among all flows.
 pub(super) fn of(flow: &str, event_id: &str) -> String {
     format!("{flow}/{event_id}")

@@ -2,6 +2,7 @@
 
 mod calls;
 mod faults;
+mod identity;
 mod marker;
 mod origin;
 mod outcome;
@@ -17,6 +18,7 @@ use consumer_engine::{Handler, Prepared};
 use event_model::{JobRecord, Outcome, OutgoingRecord, Record, ReplySchemas, SchemaIds, SourceRef};
 use flow_config::Flow;
 use flow_core::{Answer, Call, Failure, Resolved, TopicId};
+use tokio::time::Instant;
 use workflow_client::{Engine, Variable};
 
 pub(crate) use origin::Origin;
@@ -72,6 +74,18 @@ enum Task {
     Job(JobRecord),
 }
 
+impl Task {
+    /// The definition and business key that it acts on.
+    fn target(&self) -> Option<(&str, &str)> {
+        match self {
+            Task::Start { definition, business_key, .. }
+            | Task::Message { definition, business_key, .. }
+            | Task::Terminate { definition, business_key, .. } => Some((definition, business_key)),
+            Task::Nothing | Task::Job(_) => None,
+        }
+    }
+}
+
 /// What a finished call brought back.
 #[derive(Debug)]
 pub(crate) enum Output {
@@ -125,8 +139,11 @@ impl Handler for FlowHandler {
         prepare::undecoded(record, flow_core::Plan::Filter)
     }
 
-    async fn call(&self, work: Arc<Work>, call: Call) -> Answer<Output> {
-        self.perform(&work, call).await.unwrap_or_else(|failure| Answer::Failed(*failure))
+    async fn call(&self, work: Arc<Work>, call: Call, until: Option<Instant>) -> Answer<Output> {
+        // The client itself refuses to send after the lease: waiting for a connection or a token may outlast a check made here.
+        let leased = until.map(|until| self.engine.before(until));
+        let engine = leased.as_ref().unwrap_or(&self.engine);
+        self.perform(engine, &work, call).await.unwrap_or_else(|failure| Answer::Failed(*failure))
     }
 
     async fn probe(&self) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use flow_core::{Command, LaneKey, Plan, Reason};
 use serde_json::Value;
 use workflow_client::{LimitError, Variable};
 
-use super::{FlowHandler, Origin, Task, Work, marker};
+use super::{FlowHandler, Origin, Task, Work, identity, marker};
 
 impl FlowHandler {
     pub(super) fn prepare_event(&self, record: Record) -> Prepared<Arc<Work>> {
@@ -35,7 +35,8 @@ impl FlowHandler {
                 // Order is kept where the key, at least, can be calculated.
                 let lane = self.flow.lane_key(&event, &record).map_or_else(|_| lane_of(&record), |key| (&key).into());
                 let plan = Plan::Reject(Reason::code(error.reason()), error.to_string());
-                return Prepared { lane, plan, work: self.work(record, &event, Task::Nothing) };
+                let work = self.work(record, &event, Task::Nothing);
+                return Prepared { lane, identity: None, business: None, plan, work };
             }
         };
         let lane: LaneKey = (&planned.key).into();
@@ -45,7 +46,9 @@ impl FlowHandler {
                 .task(action, &event, &record)
                 .unwrap_or_else(|error| (Plan::Reject(Reason::LIMIT, error.to_string()), Task::Nothing)),
         };
-        Prepared { lane, plan, work: self.work(record, &event, task) }
+        let identity = Some(identity::of_event(&event.event_id(), record.value.as_deref()));
+        let business = task.target().map(|(definition, key)| identity::of_target(definition, key));
+        Prepared { lane, identity, business, plan, work: self.work(record, &event, task) }
     }
 
     fn task(&self, action: PlannedAction, event: &Event, record: &Record) -> Result<(Plan, Task), LimitError> {
@@ -83,8 +86,9 @@ impl FlowHandler {
         }
         let lane = job.process_instance_id.as_bytes().into();
         let source = unread(&record);
-        let work = Work { record, event_id: None, source, task: Task::Job(job) };
-        Prepared { lane, plan: Plan::Command(Command::Publish), work: Arc::new(work) }
+        let identity = Some(identity::of_job(&job));
+        let work = Arc::new(Work { record, event_id: None, source, task: Task::Job(job) });
+        Prepared { lane, identity, business: None, plan: Plan::Command(Command::Publish), work }
     }
 
     fn work(&self, record: Record, event: &Event, task: Task) -> Arc<Work> {
@@ -103,7 +107,8 @@ impl FlowHandler {
 pub(super) fn undecoded(record: Record, plan: Plan) -> Prepared<Arc<Work>> {
     let lane = lane_of(&record);
     let source = unread(&record);
-    Prepared { lane, plan, work: Arc::new(Work { record, event_id: None, source, task: Task::Nothing }) }
+    let work = Arc::new(Work { record, event_id: None, source, task: Task::Nothing });
+    Prepared { lane, identity: None, business: None, plan, work }
 }
 
 /// The order of a record that has no better key than its own.

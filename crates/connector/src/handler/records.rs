@@ -1,7 +1,7 @@
 //! What a resolution writes to Kafka: replies and dead letters.
 
 use event_model::{
-    DeadLetter, JobRecord, Outcome, OutgoingRecord, ProcessRef, Receipt, ReceiptStatus, ReplyError, ReplyRoute,
+    DeadLetter, JobRecord, Outcome, OutgoingRecord, ProcessRef, Receipt, ReceiptStatus, Record, ReplyError, ReplyRoute,
 };
 use flow_core::{Resolution, Resolved};
 use jiff::Timestamp;
@@ -12,35 +12,61 @@ use super::{FlowHandler, Origin, Output, Task, Work, marker};
 impl FlowHandler {
     pub(super) fn write_up(&self, resolved: &Resolved<Arc<Work>, Output>, now: Timestamp) -> Vec<OutgoingRecord> {
         let work = &*resolved.work;
-        match &resolved.resolution {
-            Resolution::Filtered => Vec::new(),
+        // The broker refused what was written before as too large: say less.
+        match resolved.refused {
+            0 => {}
+            1 => return self.dead(work, "reply-too-large", "the broker refused the record as too large", resolved.attempts, now),
+            _ => return self.stub(work, resolved.attempts, now),
+        }
+        let reply = match &resolved.resolution {
+            Resolution::Filtered => return Vec::new(),
             Resolution::DeadLettered { reason, detail } => {
-                self.dead(work, reason.as_str(), detail, resolved.attempts, now)
+                return self.dead(work, reason.as_str(), detail, resolved.attempts, now);
             }
-            Resolution::Accepted(output) => {
-                let reply = match output {
-                    Output::Instance(instance) => self.accepted(work, instance.clone(), resolved.attempts, now),
-                    Output::Outcome(outcome) => self.outcome(work, outcome, now),
-                    Output::Completed => return Vec::new(),
-                };
-                match reply {
-                    Ok(record) => vec![record],
-                    // The effect is there; what cannot be told goes where an operator finds it.
-                    Err(error) => self.dead(work, "reply-unwritable", &error.to_string(), resolved.attempts, now),
-                }
+            // The outcome of a job that comes again is published; only its completion follows.
+            Resolution::Repeated | Resolution::Duplicate if matches!(work.task, Task::Job(_)) => return Vec::new(),
+            Resolution::Repeated => self.receipt(work, ReceiptStatus::Accepted, None, resolved.attempts, now),
+            Resolution::Duplicate => self.receipt(work, ReceiptStatus::Duplicate, None, resolved.attempts, now),
+            Resolution::Accepted(Output::Instance(instance)) => {
+                self.receipt(work, ReceiptStatus::Accepted, instance.clone(), resolved.attempts, now)
             }
+            Resolution::Accepted(Output::Outcome(outcome)) => self.outcome(work, outcome, now),
+            Resolution::Accepted(Output::Completed) => return Vec::new(),
+        };
+        match reply {
+            Ok(record) => vec![record],
+            // The effect is there; what cannot be told goes where an operator finds it.
+            Err(error) => self.dead(work, "reply-unwritable", &error.to_string(), resolved.attempts, now),
         }
     }
 
-    fn accepted(
+    /// A dead letter without the original's value and headers: where it stands and what it hashes to, for when the broker takes
+    /// no more.
+    fn stub(&self, work: &Work, attempts: u32, now: Timestamp) -> Vec<OutgoingRecord> {
+        let value = work.record.value.as_deref().unwrap_or_default();
+        let detail = format!(
+            "the broker refused the dead letter as too large; the original stands at {}, {} bytes, xxh3 {:016x}",
+            work.record.coordinates,
+            value.len(),
+            xxhash_rust::xxh3::xxh3_64(value)
+        );
+        let original = Record { value: None, headers: Vec::new(), ..work.record.clone() };
+        let event_id = work.event_id.as_deref();
+        let reason = "dead-letter-too-large";
+        let letter = DeadLetter { flow: &self.flow.name, reason, detail: &detail, attempts, event_id, failed_at: now };
+        vec![letter.to_record(&original)]
+    }
+
+    fn receipt(
         &self,
         work: &Work,
+        status: ReceiptStatus,
         instance: Option<String>,
         attempts: u32,
         now: Timestamp,
     ) -> Result<OutgoingRecord, ReplyError> {
         let receipt = Receipt {
-            status: ReceiptStatus::Accepted,
+            status,
             reason: None,
             detail: None,
             is_final: true,
