@@ -59,6 +59,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     let intake_telemetry = intake::Telemetry::register(&mut registry);
     let instance = format!("{:08x}", rand::random::<u32>());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let (stop_all, stopping) = follow(stopping);
     let mut statuses = Vec::new();
     for flow in flows {
         let (status, status_of) = watch::channel(Status::default());
@@ -87,18 +88,42 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     }
     tracing::info!(deployment = settings.deployment, instance, %address, "xconnector runs; metrics at /metrics");
     let page = tokio::spawn(monitoring::serve(listener, Monitoring { registry, flows: statuses }));
-    let result = join(tasks).await;
+    let result = join(tasks, &stop_all).await;
     page.abort();
     result
 }
 
-/// The first failure ends the process: an orchestrator starts it again, and the other instances take over meanwhile.
-async fn join(mut tasks: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+/// A stop that follows the given one and can also be given from here.
+fn follow(mut stopping: watch::Receiver<bool>) -> (watch::Sender<bool>, watch::Receiver<bool>) {
+    let (stop, follows) = watch::channel(false);
+    let also = stop.clone();
+    tokio::spawn(async move {
+        // A sender that is gone stops everything too.
+        let _ = stopping.wait_for(|stop| *stop).await;
+        also.send_replace(true);
+    });
+    (stop, follows)
+}
+
+/// The first failure ends the process, once the other flows have finished what they had in flight: an orchestrator starts it
+/// again, and the other instances take over meanwhile.
+async fn join(mut tasks: JoinSet<anyhow::Result<()>>, stop: &watch::Sender<bool>) -> anyhow::Result<()> {
+    let mut first = Ok(());
     while let Some(task) = tasks.join_next().await {
-        task.context("a part of xconnector panicked; this is a bug, its cause is in the log above")??;
+        let ended =
+            task.context("a part of xconnector panicked; this is a bug, its cause is in the log above").flatten();
+        if let Err(error) = ended {
+            tracing::error!("a part ended: {error:#}; stopping the others");
+            stop.send_replace(true);
+            if first.is_ok() {
+                first = Err(error);
+            }
+        }
     }
-    tracing::info!("everything is finished");
-    Ok(())
+    if first.is_ok() {
+        tracing::info!("everything is finished");
+    }
+    first
 }
 
 async fn check_topics(servers: &str, properties: &BTreeMap<String, String>, flows: &[Flow]) -> anyhow::Result<()> {

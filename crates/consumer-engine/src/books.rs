@@ -24,7 +24,13 @@ const INIT: &[u8] = b"init";
 const MAP: &str = "map/";
 
 /// A ledger entry as a record: keyed by the event's hash, so that compaction keeps one.
-pub(crate) fn entry(topic: &Arc<str>, at: Partition, source: &str, remembered: &Remembered, now_ms: i64) -> OutgoingRecord {
+pub(crate) fn entry(
+    topic: &Arc<str>,
+    at: Partition,
+    source: &str,
+    remembered: &Remembered,
+    now_ms: i64,
+) -> OutgoingRecord {
     let mut value = Vec::with_capacity(25 + source.len());
     value.push(VERSION);
     value.extend_from_slice(&remembered.payload.to_be_bytes());
@@ -65,7 +71,13 @@ pub(crate) fn map(topic: &Arc<str>, at: Partition, source: &str, bytes: Vec<u8>)
 }
 
 fn record(topic: &Arc<str>, at: Partition, key: Vec<u8>, value: Vec<u8>) -> OutgoingRecord {
-    OutgoingRecord { topic: topic.clone(), partition: Some(at), key: Some(key), value: Some(value), headers: Vec::new() }
+    OutgoingRecord {
+        topic: topic.clone(),
+        partition: Some(at),
+        key: Some(key),
+        value: Some(value),
+        headers: Vec::new(),
+    }
 }
 
 /// What a partition of the state topic says.

@@ -1,10 +1,12 @@
 //! The committer thread: writes one batch at a time, replies, dead letters and offsets together.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use flow_core::{Batch, CommitFault};
+use flow_core::{Batch, CommitFault, Resolved};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
@@ -66,6 +68,8 @@ pub(crate) struct Committer<H: Handler> {
     ledger: Arc<str>,
     state: Arc<str>,
     telemetry: Arc<Telemetry>,
+    /// Set when the engine ends: then nothing is asked again.
+    stop: Arc<AtomicBool>,
 }
 
 impl<H: Handler> Committer<H> {
@@ -75,6 +79,7 @@ impl<H: Handler> Committer<H> {
         handler: Arc<H>,
         consumer: Arc<BaseConsumer<Membership<H::Work>>>,
         telemetry: Arc<Telemetry>,
+        stop: Arc<AtomicBool>,
     ) -> Result<Committer<H>, EngineError> {
         let flow = settings.flow.to_string();
         let deliveries = Deliveries::new(Logging { flow: settings.flow.clone() });
@@ -91,7 +96,7 @@ impl<H: Handler> Committer<H> {
         let names = settings.topics.iter().map(|topic| topic.name.clone()).collect();
         let ledger = books::ledger_topic(&settings.flow).into();
         let state = books::state_topic(&settings.flow).into();
-        Ok(Committer { ledger, state, settings, handler, consumer, producer, deliveries, names, telemetry })
+        Ok(Committer { ledger, state, settings, handler, consumer, producer, deliveries, names, telemetry, stop })
     }
 
     /// Writes batches until nobody sends any more.
@@ -135,18 +140,23 @@ impl<H: Handler> Committer<H> {
             Ok(()) => Ok(offsets_sent_at),
             Err(Fault::Out(detail)) => Err(Fault::Out(detail)),
             Err(fault @ (Fault::Aborted(_) | Fault::TooLarge(..))) => {
-                self.producer.abort_transaction(OPERATION).map_err(|error| Fault::Out(format!("abort: {error}")))?;
+                let aborted = self.repeat(|| self.producer.abort_transaction(OPERATION));
+                aborted.map_err(|error| Fault::Out(format!("abort: {error}")))?;
                 Err(fault)
             }
         }
     }
 
-    fn send_offsets(&self, batch: &Batch<H::Work, H::Output>, member: Option<&ConsumerGroupMetadata>) -> Result<(), Fault> {
+    fn send_offsets(
+        &self,
+        batch: &Batch<H::Work, H::Output>,
+        member: Option<&ConsumerGroupMetadata>,
+    ) -> Result<(), Fault> {
         let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
         let Some(member) = member else {
             return Err(Fault::Aborted("the consumer is not a member of its group".into()));
         };
-        repeat(|| self.producer.send_offsets_to_transaction(&offsets, member, OPERATION))
+        self.repeat(|| self.producer.send_offsets_to_transaction(&offsets, member, OPERATION))
             .map_err(|error| self.sort("send offsets", &error))
     }
 
@@ -154,7 +164,7 @@ impl<H: Handler> Committer<H> {
     fn commit(&self) -> Result<(), Fault> {
         loop {
             let Err(error) = native::commit_transaction(&self.producer, OPERATION) else { return Ok(()) };
-            if error.retriable && !error.requires_abort {
+            if error.retriable && !error.requires_abort && !self.stop.load(Ordering::Relaxed) {
                 tracing::warn!(flow = %self.settings.flow, error = %error.text, "the commit timed out; committing again");
                 continue;
             }
@@ -183,7 +193,7 @@ impl<H: Handler> Committer<H> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         for (index, resolved) in batch.resolved.iter().enumerate() {
-            for record in self.handler.records(resolved) {
+            for record in self.records(index, resolved)? {
                 self.produce(&record, index)?;
             }
             if let Some(remembered) = &resolved.remember {
@@ -209,12 +219,12 @@ impl<H: Handler> Committer<H> {
         for header in &record.headers {
             headers = headers.insert(KafkaHeader { key: &header.name, value: header.value.as_deref() });
         }
+        let opaque = self.deliveries.sending(index) as usize;
         let mut message: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(&record.topic, index).headers(headers);
+            BaseRecord::with_opaque_to(&record.topic, opaque).headers(headers);
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         message.partition = record.partition.map(event_model::Partition::get);
-        self.deliveries.sent();
         loop {
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),
@@ -225,6 +235,7 @@ impl<H: Handler> Committer<H> {
                     flushed.map_err(|error| self.sort("flush", &error))?;
                 }
                 Err((error, _)) => {
+                    self.deliveries.not_sent();
                     let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
                     let detail = format!("topic {}: {error}", record.topic);
                     return Err(if too_large { Fault::TooLarge(index, detail) } else { self.sort(&detail, &error) });
@@ -245,6 +256,29 @@ impl<H: Handler> Committer<H> {
         Ok(list)
     }
 
+    /// Repeats what the broker did not answer in time, until it does or the engine ends.
+    fn repeat(&self, mut operation: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+        loop {
+            match operation() {
+                Err(KafkaError::Transaction(error))
+                    if error.is_retriable() && !error.txn_requires_abort() && !self.stop.load(Ordering::Relaxed) =>
+                {
+                    let flow = &self.settings.flow;
+                    tracing::warn!(%flow, %error, "the broker did not finish a step of the transaction in time; asking again");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// What the handler writes for a resolution; if it panics, less is asked of it, as for a record that is too large.
+    fn records(&self, index: usize, resolved: &Resolved<H::Work, H::Output>) -> Result<Vec<OutgoingRecord>, Fault> {
+        catch_unwind(AssertUnwindSafe(|| self.handler.records(resolved))).map_err(|_| {
+            tracing::error!(flow = %self.settings.flow, "writing up a record panicked; this is a bug, please report it");
+            Fault::TooLarge(index, "writing up the record panicked".into())
+        })
+    }
+
     /// Whether the transaction can be repeated, or the producer is out.
     fn sort(&self, doing: &str, error: &KafkaError) -> Fault {
         let detail = format!("{doing}: {error}");
@@ -253,18 +287,6 @@ impl<H: Handler> Committer<H> {
             Fault::Out(detail)
         } else {
             Fault::Aborted(detail)
-        }
-    }
-}
-
-/// Repeats what the broker did not answer in time.
-fn repeat(mut operation: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
-    loop {
-        match operation() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.txn_requires_abort() => {
-                tracing::warn!(%error, "the broker did not finish a step of the transaction in time; asking again");
-            }
-            result => return result,
         }
     }
 }

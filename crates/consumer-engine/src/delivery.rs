@@ -13,6 +13,8 @@ use crate::context::Logging;
 
 #[derive(Debug, Default)]
 struct State {
+    /// The batch that is counted: reports of an earlier one come late and count for nobody.
+    batch: u32,
     outstanding: usize,
     refused: Option<Refusal>,
 }
@@ -41,11 +43,21 @@ impl Deliveries {
 
     /// Begins a batch.
     pub(crate) fn reset(&self) {
-        *self.lock() = State::default();
+        let mut state = self.lock();
+        *state = State { batch: state.batch.wrapping_add(1), ..State::default() };
     }
 
-    pub(crate) fn sent(&self) {
-        self.lock().outstanding += 1;
+    /// The opaque of a record that is about to be sent for the batch's `index`: it counts from now on.
+    pub(crate) fn sending(&self, index: usize) -> u64 {
+        let mut state = self.lock();
+        state.outstanding += 1;
+        u64::from(state.batch) << 32 | (index as u64 & 0xffff_ffff)
+    }
+
+    /// The record that `sending` counted was not taken.
+    pub(crate) fn not_sent(&self) {
+        let mut state = self.lock();
+        state.outstanding = state.outstanding.saturating_sub(1);
     }
 
     /// The first refusal of the batch, with the topic that refused.
@@ -84,11 +96,15 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    /// The place in the batch.
+    /// The batch and the place in it.
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let mut state = self.lock();
+        let (batch, index) = ((opaque as u64 >> 32) as u32, opaque & 0xffff_ffff);
+        if batch != state.batch {
+            return;
+        }
         state.outstanding = state.outstanding.saturating_sub(1);
         if let Err((error, message)) = result {
             let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);

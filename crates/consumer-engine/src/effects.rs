@@ -6,9 +6,7 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use event_model::{NextOffset, Partition};
-use flow_core::{
-    Answer, Batch, Call, Effect, Failure, Fault, Input, Moment, RecordId, Resolution, Restored, TopicId,
-};
+use flow_core::{Answer, Batch, Call, Effect, Failure, Fault, Input, Moment, RecordId, Resolution, Restored, TopicId};
 use futures::FutureExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -118,11 +116,11 @@ impl<H: Handler> Performer<H> {
         let until = until.map(|until| (self.origin + until.since(Moment::ORIGIN)).into());
         let (telemetry, flow) = (self.telemetry.clone(), self.flow.clone());
         tokio::spawn(async move {
-            let (begun, name, effect) = (Instant::now(), call.name(), call.has_effect());
+            let (begun, name) = (Instant::now(), call.name());
             let answer = AssertUnwindSafe(handler.call(work, call, until)).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!(%flow, call = name, "the call panicked; this is a bug, please report it");
-                // After an effect the answer is ambiguous, so that a look-up comes first.
-                let fault = if effect { Fault::BadAnswer } else { Fault::EngineError };
+                // The record's own fault; after an effect a look-up comes first.
+                let fault = Fault::EngineError;
                 Answer::Failed(Failure { fault, detail: "the call panicked; see the log".into(), retry_after: None })
             });
             telemetry.called(&flow, name, begun.elapsed());

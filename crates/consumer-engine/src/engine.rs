@@ -1,7 +1,8 @@
 //! The loop of one flow: everything that happens becomes an input, everything that is to be done is an effect.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,11 +28,14 @@ use crate::telemetry::Telemetry;
 const READER_CHANNEL: usize = 16;
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// What the end of an engine may take beyond the drain.
+const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Runs a flow until `shutdown` turns true, with a new consumer and producer whenever the old ones are out (fenced, fatal).
 ///
 /// # Errors
-/// What does not pass by itself: settings that make no client, a cluster that refuses at the start.
+/// What keeps the flow from its first start: settings that make no client, a cluster that refuses. Once it ran, whatever comes is
+/// tried again, so that an outage of Kafka ends nothing.
 pub async fn run<H: Handler>(
     settings: Settings,
     handler: Arc<H>,
@@ -40,16 +44,25 @@ pub async fn run<H: Handler>(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), EngineError> {
     let settings = Arc::new(settings);
+    let mut has_run = false;
     loop {
-        let engine = Engine::start(settings.clone(), handler.clone(), telemetry.clone(), &status).await?;
-        match engine.run(&mut shutdown).await {
-            Ok(()) => return Ok(()),
-            Err(error @ (EngineError::ProducerOut { .. } | EngineError::ThreadGone { .. })) => {
-                tracing::error!(flow = %settings.flow, %error, "starting again with a new consumer and producer");
+        let start = Engine::start(settings.clone(), handler.clone(), telemetry.clone(), &status);
+        let started = tokio::select! {
+            started = start => started,
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        };
+        match started {
+            Ok(engine) => {
+                has_run = true;
+                match engine.run(&mut shutdown).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => {
+                        tracing::error!(flow = %settings.flow, %error, "starting again with a new consumer and producer");
+                    }
+                }
             }
-            Err(error @ (EngineError::Client { .. } | EngineError::Kafka { .. } | EngineError::Topics { .. })) => {
-                return Err(error);
-            }
+            Err(error) if has_run => tracing::error!(flow = %settings.flow, %error, "the flow cannot start again yet"),
+            Err(error) => return Err(error),
         }
         tokio::select! {
             () = tokio::time::sleep(RESTART_AFTER) => {}
@@ -68,6 +81,8 @@ struct Engine<'a, H: Handler> {
     outcomes: mpsc::UnboundedReceiver<Outcome<H::Work, H::Output>>,
     threads: Vec<JoinHandle<()>>,
     log_ends: LogEnds,
+    /// Tells the committer to ask the broker nothing again.
+    stop: Arc<AtomicBool>,
     status: &'a watch::Sender<Status>,
     origin: Instant,
     stopping: bool,
@@ -102,9 +117,11 @@ impl<'a, H: Handler> Engine<'a, H> {
         let consumer: Arc<BaseConsumer<Membership<H::Work>>> =
             Arc::new(clients::reader(&settings).create_with_context(membership).map_err(client)?);
         let restorer = Restorer::new(settings.clone()).map_err(client)?;
+        let stop = Arc::new(AtomicBool::new(false));
         let (s, h, c, t) = ((*settings).clone(), handler.clone(), consumer.clone(), telemetry.clone());
+        let stopping = stop.clone();
         // Making the producer waits for the broker.
-        let committer = tokio::task::spawn_blocking(move || Committer::new(s, h, c, t))
+        let committer = tokio::task::spawn_blocking(move || Committer::new(s, h, c, t, stopping))
             .await
             .map_err(|_| EngineError::ThreadGone { flow: flow.to_string(), thread: "committer" })??;
         let names: Vec<&str> = topics.iter().map(|name| &**name).collect();
@@ -117,6 +134,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             inputs,
             names: topics.clone(),
             telemetry: telemetry.clone(),
+            again: VecDeque::new(),
         };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let name = format!("{name}-{flow}");
@@ -156,6 +174,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             outcomes: outcome_receiver,
             threads,
             log_ends,
+            stop,
             status,
             origin,
             stopping: false,
@@ -176,14 +195,16 @@ impl<'a, H: Handler> Engine<'a, H> {
         loop {
             let deadline = self.flow.deadline().map(|moment| self.origin + moment.since(Moment::ORIGIN));
             tokio::select! {
-                biased;
                 _ = shutdown.wait_for(|stop| *stop), if !self.stopping => {
                     tracing::info!(flow = %self.settings.flow, "shutting down: finishing what is in flight");
                     self.stopping = true;
                     self.performer.released = false;
                     self.step(Input::Shutdown { within: self.settings.drain_within })?;
                 }
-                Some(outcome) = self.outcomes.recv() => self.outcome(outcome)?,
+                outcome = self.outcomes.recv() => match outcome {
+                    Some(outcome) => self.outcome(outcome)?,
+                    None => return Err(EngineError::ThreadGone { flow: self.settings.flow.to_string(), thread: "committer" }),
+                },
                 count = self.done.recv_many(&mut done, 256) => {
                     debug_assert!(count > 0, "the performer keeps a sender");
                     for done in done.drain(..) {
@@ -206,7 +227,7 @@ impl<'a, H: Handler> Engine<'a, H> {
     fn read(&mut self, read: Read<H::Work>) -> Result<(), EngineError> {
         match read {
             Read::Records(records) => self.step(Input::Records(records)),
-            Read::ReachedEnd(topic, partition, next) => self.step(Input::ReachedEnd(topic, partition, next)),
+            Read::Out(detail) => Err(EngineError::ConsumerOut { flow: self.settings.flow.to_string(), detail }),
             Read::Started(partition) => self.step(Input::Started(partition)),
             Read::Assigned(partitions) => {
                 tracing::info!(flow = %self.settings.flow, partitions = self.names(&partitions), "partitions assigned");
@@ -249,7 +270,7 @@ impl<'a, H: Handler> Engine<'a, H> {
     fn step(&mut self, input: Input<H::Work, H::Output>) -> Result<(), EngineError> {
         let now = Moment::after_origin(self.origin.elapsed());
         self.flow.step(now, input, &mut self.effects);
-        for effect in std::mem::take(&mut self.effects) {
+        for effect in self.effects.drain(..) {
             self.performer.perform(effect)?;
         }
         Ok(())
@@ -271,25 +292,41 @@ impl<'a, H: Handler> Engine<'a, H> {
         self.status.send_replace(status);
     }
 
-    /// Leaves the group and joins the threads. Records that the loop does not take any more are the next owner's.
+    /// Leaves the group and joins the threads, bounded. Records that the loop does not take any more are the next owner's.
     async fn end(self) {
-        let Engine { performer, mut reads, threads, settings, .. } = self;
-        let _ = performer.commands.send(Command::Close);
-        drop(performer);
-        // The leave runs a revoke callback that waits for its answer.
-        while let Some(read) = reads.recv().await {
-            if let Read::Revoked(_, callback) = read {
-                let _ = callback.try_send(());
-            }
+        let Engine { flow, performer, mut done, mut reads, threads, settings, stop, status, .. } = self;
+        stop.store(true, Ordering::Relaxed);
+        for view in flow.partitions() {
+            performer.telemetry.gone(&settings.flow, &performer.topics, view.partition.get());
         }
-        let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!(flow = %settings.flow, "a thread of the engine panicked");
+        status.send_replace(Status::default());
+        let _ = performer.commands.send(Command::Close);
+        let mut in_flight = flow.in_flight();
+        drop(performer);
+        let flow = settings.flow.clone();
+        let ended = tokio::time::timeout(settings.drain_within + END_MARGIN, async {
+            // What is under way takes effect under our name: a new engine of this process must not begin it again meanwhile.
+            while in_flight > 0 && done.recv().await.is_some() {
+                in_flight -= 1;
+            }
+            // The leave runs a revoke callback that waits for its answer.
+            while let Some(read) = reads.recv().await {
+                if let Read::Revoked(_, callback) = read {
+                    let _ = callback.try_send(());
                 }
             }
+            let joined = tokio::task::spawn_blocking(move || {
+                for thread in threads {
+                    if thread.join().is_err() {
+                        tracing::error!(flow = %settings.flow, "a thread of the engine panicked");
+                    }
+                }
+            });
+            let _ = joined.await;
         });
-        let _ = joined.await;
+        if ended.await.is_err() {
+            tracing::warn!(%flow, "the engine's threads did not end in time; leaving them behind");
+        }
     }
 }
 

@@ -39,6 +39,14 @@ pub enum EngineError {
         /// What librdkafka says.
         detail: String,
     },
+    /// The consumer is broken for good.
+    #[error("flow `{flow}`: the consumer is out: {detail}")]
+    ConsumerOut {
+        /// Which flow.
+        flow: String,
+        /// What librdkafka says.
+        detail: String,
+    },
     /// A thread of the engine is gone.
     #[error("flow `{flow}`: the {thread} thread ended; this is a bug, its cause is in the log above")]
     ThreadGone {

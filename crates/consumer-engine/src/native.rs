@@ -1,8 +1,11 @@
-//! The one call that the binding does not offer as it is needed.
+//! The calls that the binding does not offer as they are needed.
 
 use std::ffi::CStr;
+use std::ptr;
 use std::time::Duration;
 
+use event_model::Header;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 
 /// Why a commit failed, as librdkafka tells it.
@@ -39,4 +42,32 @@ pub(crate) fn commit_transaction<C: ProducerContext + 'static>(
         failure
     };
     Err(failure)
+}
+
+/// The headers of a message. The binding panics on a header name that is not UTF-8, which any producer can send; here such a name
+/// is read with replacement characters.
+#[allow(unsafe_code, reason = "the binding panics on header names that are not UTF-8")]
+pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
+    let mut headers = ptr::null_mut();
+    // SAFETY: the message is live for as long as it is borrowed; on success `headers` points into it.
+    let code = unsafe { rdkafka_sys::rd_kafka_message_headers(message.ptr(), &mut headers) };
+    if code != rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    loop {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: `headers` is live, and the three out-pointers are ours. The call fails past the last header.
+        let code =
+            unsafe { rdkafka_sys::rd_kafka_header_get_all(headers, found.len(), &mut name, &mut value, &mut size) };
+        if code != rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+            return found;
+        }
+        // SAFETY: on success `name` is a C string and `value`, unless null, has `size` bytes; both live in the message.
+        let header = unsafe {
+            let value = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size).to_vec());
+            Header { name: CStr::from_ptr(name).to_string_lossy().into_owned(), value }
+        };
+        found.push(header);
+    }
 }

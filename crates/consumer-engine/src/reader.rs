@@ -1,20 +1,22 @@
 //! The reader thread: the only one that polls the consumer, and the one that decodes.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use event_model::{Coordinates, Header, NextOffset, Offset, Partition, Record};
+use event_model::{Coordinates, NextOffset, Offset, Partition, Record};
 use flow_core::{Delivered, Plan, Reason, TopicId};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::context::Membership;
 use crate::handler::Handler;
+use crate::native;
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
 
@@ -23,6 +25,7 @@ const CHUNK: usize = 500;
 /// How long a poll waits when nothing is there; bounds how late a command is taken.
 const POLL: Duration = Duration::from_millis(10);
 const SEEK_WITHIN: Duration = Duration::from_secs(10);
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the reader tells the loop, in the order in which it happened.
 pub(crate) enum Read<W> {
@@ -32,7 +35,8 @@ pub(crate) enum Read<W> {
     Lost(Vec<(TopicId, Partition)>),
     Started(Partition),
     Records(Vec<Delivered<W>>),
-    ReachedEnd(TopicId, Partition, NextOffset),
+    /// The consumer is of no use any more.
+    Out(String),
 }
 
 /// What the loop tells the reader.
@@ -53,17 +57,31 @@ pub(crate) struct Reader<H: Handler> {
     pub inputs: mpsc::Sender<Read<H::Work>>,
     pub names: Vec<Arc<str>>,
     pub telemetry: Arc<Telemetry>,
+    /// Starts that failed, with the time to try them again.
+    pub again: VecDeque<(Instant, Command)>,
 }
 
 impl<H: Handler> Reader<H> {
-    /// Polls until told to close, or until nobody listens any more.
+    /// Polls until told to close, or until nobody listens any more. If it panics, the loop is told: nobody else would notice.
     pub(crate) fn run(self) {
+        let inputs = self.inputs.clone();
+        if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
+            let _ = inputs.blocking_send(Read::Out("the reader panicked; this is a bug, please report it".into()));
+        }
+    }
+
+    fn turn(mut self) {
         loop {
             loop {
                 match self.commands.try_recv() {
                     Ok(Command::Close) | Err(std_mpsc::TryRecvError::Disconnected) => return self.close(),
                     Ok(command) => self.obey(command),
                     Err(std_mpsc::TryRecvError::Empty) => break,
+                }
+            }
+            while self.again.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+                if let Some((_, command)) = self.again.pop_front() {
+                    self.obey(command);
                 }
             }
             self.poll();
@@ -76,17 +94,27 @@ impl<H: Handler> Reader<H> {
         while self.consumer.poll(Duration::ZERO).is_some() {}
     }
 
-    fn obey(&self, command: Command) {
+    fn obey(&mut self, command: Command) {
         let result = match &command {
             Command::Start(partition, positions) => self.start(*partition, positions),
             Command::Pause(partition) => self.consumer.pause(&self.list(*partition)),
             Command::Resume(partition) => self.consumer.resume(&self.list(*partition)),
             Command::Close => Ok(()),
         };
-        if let Err(error) = result {
+        let Err(error) = result else { return };
+        let Command::Start(partition, _) = &command else {
             // The partition went away meanwhile, and its revoke is on its way to the loop: nothing is lost.
-            tracing::warn!(flow = %self.settings.flow, ?command, %error, "the reader could not obey");
+            return tracing::debug!(flow = %self.settings.flow, ?command, %error, "the reader could not obey");
+        };
+        if self.holds(*partition) {
+            tracing::warn!(flow = %self.settings.flow, partition = partition.get(), %error, "the partition cannot be started; trying again");
+            self.again.push_back((Instant::now() + START_AGAIN, command));
         }
+    }
+
+    fn holds(&self, partition: Partition) -> bool {
+        let Ok(assignment) = self.consumer.assignment() else { return false };
+        self.names.iter().all(|name| assignment.find_partition(name, partition.get()).is_some())
     }
 
     fn start(&self, partition: Partition, positions: &[(TopicId, NextOffset)]) -> Result<(), KafkaError> {
@@ -96,9 +124,17 @@ impl<H: Handler> Reader<H> {
                 list.add_partition_offset(name, partition.get(), KafkaOffset::Offset(position.get()))?;
             }
         }
-        let sought = self.consumer.seek_partitions(list, SEEK_WITHIN)?;
-        for element in sought.elements() {
-            element.error()?;
+        let sought = self.consumer.seek_partitions(list.clone(), SEEK_WITHIN)?;
+        let failed = sought.elements().iter().find_map(|element| element.error().err());
+        if let Some(error) = failed {
+            let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+            if !cooperative {
+                return Err(error);
+            }
+            // A fetcher that an out-of-range placeholder stopped cannot seek: begin anew at the position.
+            self.consumer.incremental_unassign(&self.list(partition))?;
+            self.send(Read::Started(partition));
+            return self.consumer.incremental_assign(&list);
         }
         // Told before records flow, and through the same channel: whatever the loop got earlier was read at the placeholder.
         self.send(Read::Started(partition));
@@ -120,40 +156,25 @@ impl<H: Handler> Reader<H> {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => records.extend(self.delivered(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.flush(&mut records);
-                    self.reached_ends();
-                }
+                // rdkafka does not say of which topic.
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => self.refused(&error),
             }
             wait = Duration::ZERO;
         }
-        self.flush(&mut records);
-    }
-
-    fn flush(&self, records: &mut Vec<Delivered<H::Work>>) {
         if !records.is_empty() {
-            self.send(Read::Records(std::mem::take(records)));
+            self.send(Read::Records(records));
         }
     }
 
-    /// librdkafka does not say which topic ended; the positions of all that we hold do no harm.
-    fn reached_ends(&self) {
-        let Ok(positions) = self.consumer.position() else { return };
-        for element in positions.elements() {
-            let topic = self.names.iter().position(|name| &**name == element.topic());
-            if let (Some(topic), KafkaOffset::Offset(next)) = (topic, element.offset()) {
-                let partition = Partition::new(element.partition());
-                self.send(Read::ReachedEnd(TopicId(topic as u16), partition, NextOffset::new(next)));
-            }
-        }
-    }
-
-    /// librdkafka goes on by itself; what does not pass (an offset out of range, no permission) stands in the log and the count.
+    /// librdkafka goes on by itself, unless it says that the error is fatal: then it never joins the group again.
     fn refused(&self, error: &KafkaError) {
         let code = error.rdkafka_error_code().map_or_else(|| "other".to_owned(), |code| format!("{code:?}"));
         self.telemetry.consumer_error(&self.settings.flow, &code);
         tracing::warn!(flow = %self.settings.flow, %error, "the consumer reports an error");
+        if let Some((code, detail)) = self.consumer.client().fatal_error() {
+            self.send(Read::Out(format!("{code:?}: {detail}")));
+        }
     }
 
     fn delivered(&self, message: &BorrowedMessage<'_>) -> Option<Delivered<H::Work>> {
@@ -161,10 +182,9 @@ impl<H: Handler> Reader<H> {
         let topic = TopicId(index as u16);
         let (partition, offset) = (Partition::new(message.partition()), Offset::new(message.offset()));
         let name = self.names.get(index)?.clone();
-        let record = record(Coordinates { topic: name, partition, offset }, message);
-        let timestamp_ms = record.timestamp_ms;
-        let coordinates = record.coordinates.clone();
-        let prepare = AssertUnwindSafe(|| self.handler.prepare(topic, record));
+        let coordinates = Coordinates { topic: name, partition, offset };
+        let timestamp_ms = message.timestamp().to_millis();
+        let prepare = AssertUnwindSafe(|| self.handler.prepare(topic, record(coordinates.clone(), message)));
         let prepared = catch_unwind(prepare).map_err(|_| {
             tracing::error!(flow = %self.settings.flow, at = %coordinates, "decoding panicked; this is a bug, please report it");
         });
@@ -191,18 +211,11 @@ impl<H: Handler> Reader<H> {
 }
 
 fn record(coordinates: Coordinates, message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let own = |header: rdkafka::message::Header<'_, &[u8]>| Header {
-            name: header.key.to_owned(),
-            value: header.value.map(<[u8]>::to_vec),
-        };
-        headers.iter().map(own).collect()
-    });
     Record {
         coordinates,
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers,
+        headers: native::headers(message),
         timestamp_ms: message.timestamp().to_millis(),
     }
 }

@@ -71,7 +71,14 @@ impl Restorer {
             };
             let log_end = NextOffset::new(self.end(name, partition)?);
             let spilled = state.maps.remove(&**name);
-            positions.push(Position { topic, next: NextOffset::new(next), metadata, spilled, log_end, begun: state.begun });
+            positions.push(Position {
+                topic,
+                next: NextOffset::new(next),
+                metadata,
+                spilled,
+                log_end,
+                begun: state.begun,
+            });
         }
         Ok(Restored { positions, remembered })
     }
@@ -131,8 +138,9 @@ impl Restorer {
         }
         self.await_stable(topic, partition, end)?;
         let logging = Logging { flow: self.settings.flow.clone() };
-        let reader: BaseConsumer<Logging> =
-            clients::restorer(&self.settings, "read_committed").set("enable.partition.eof", "true").create_with_context(logging)?;
+        let reader: BaseConsumer<Logging> = clients::restorer(&self.settings, "read_committed")
+            .set("enable.partition.eof", "true")
+            .create_with_context(logging)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition.get(), KafkaOffset::Offset(from))?;
         reader.assign(&list)?;

@@ -38,21 +38,23 @@ pub struct PartitionStatus {
     pub lag: Vec<u64>,
 }
 
-/// The ends of the logs, as the reader's statistics last told them.
+/// The ends of the logs, and how far they are fetched, as the reader's statistics last told them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LogEnds(Arc<Mutex<HashMap<(TopicId, Partition), i64>>>);
+pub(crate) struct LogEnds(Arc<Mutex<HashMap<(TopicId, Partition), (i64, i64)>>>);
 
 impl LogEnds {
-    pub(crate) fn set(&self, topic: TopicId, partition: Partition, end: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition), end);
+    pub(crate) fn set(&self, topic: TopicId, partition: Partition, end: i64, fetched_to: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition), (end, fetched_to));
     }
 
-    /// The lag of a partition by topic; zero where the end is not known yet.
+    /// The lag of a partition by topic; zero where the end is not known yet. What lies between the last record and the end
+    /// (transaction markers) is no lag: nothing is in memory, and everything is fetched.
     pub(crate) fn lag(&self, view: &PartitionView) -> Vec<u64> {
         let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(index, frontier): (usize, &event_model::NextOffset)| {
-            let end = ends.get(&(TopicId(index as u16), view.partition)).copied().unwrap_or(0);
-            u64::try_from(end - frontier.get()).unwrap_or(0)
+            let (end, fetched_to) = ends.get(&(TopicId(index as u16), view.partition)).copied().unwrap_or((0, 0));
+            let done = view.held == 0 && fetched_to >= end;
+            if done { 0 } else { u64::try_from(end - frontier.get()).unwrap_or(0) }
         };
         view.frontiers.iter().enumerate().map(of).collect()
     }

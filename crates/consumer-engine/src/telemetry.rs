@@ -53,6 +53,7 @@ pub struct Telemetry {
     commit_records: Family<OfFlow, Counter>,
     consumer_errors: Family<OfKind, Counter>,
     doubles: Family<OfFlow, Counter>,
+    jobs_left: Family<OfFlow, Counter>,
 }
 
 fn durations() -> Histogram {
@@ -79,6 +80,7 @@ impl Telemetry {
             commit_records: Family::default(),
             consumer_errors: Family::default(),
             doubles: Family::default(),
+            jobs_left: Family::default(),
         };
         let r = registry.sub_registry_with_prefix("xconnector");
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
@@ -213,15 +215,34 @@ impl Telemetry {
             }
             Notice::Uncertain(partition, offsets) => {
                 let partition = partition.get();
-                tracing::info!(flow, partition, offsets, "taken over with offsets that somebody may have begun; they are looked up first");
+                tracing::info!(
+                    flow,
+                    partition,
+                    offsets,
+                    "taken over with offsets that somebody may have begun; they are looked up first"
+                );
             }
             Notice::Double { at, survivor, surplus } => {
                 self.doubles.get_or_create(&of_flow(flow)).inc_by(surplus.len() as u64);
                 let surplus = surplus.join(" ");
                 tracing::error!(flow, at = place(at), %survivor, surplus, "one event has more than one instance");
             }
+            Notice::JobLeft { at, detail } => {
+                self.jobs_left.get_or_create(&of_flow(flow)).inc();
+                tracing::warn!(
+                    flow,
+                    at = place(at),
+                    detail,
+                    "the job could not be ended; the engine hands it out again"
+                );
+            }
             Notice::ContestGivenUp { at, detail } => {
-                tracing::warn!(flow, at = place(at), detail, "the second look could not be ended; run `xconnector audit`");
+                tracing::warn!(
+                    flow,
+                    at = place(at),
+                    detail,
+                    "the second look could not be ended; run `xconnector audit`"
+                );
             }
             Notice::DrainCut(partition, open) => {
                 tracing::warn!(

@@ -108,6 +108,13 @@ pub enum Notice {
     Paused(Partition, &'static str),
     /// The partition reads again.
     Resumed(Partition),
+    /// A job whose resolution is committed could not be ended; the engine hands it out again when its lock ends.
+    JobLeft {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+        /// What the other side said.
+        detail: String,
+    },
     /// More than one instance carries an event's mark.
     Double {
         /// Where the record stands.

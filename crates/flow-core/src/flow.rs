@@ -147,6 +147,18 @@ enum State {
     Settled,
 }
 
+impl State {
+    /// Whether the record stays with us while its partition is given back: its call is under way, or its resolution is ours to
+    /// commit, or its job ours to end.
+    fn holds_on(&self) -> bool {
+        match self {
+            State::Calling(_) | State::Settled => true,
+            State::Ready(call) | State::Waiting(call) => call.ends_job(),
+            State::Queued => false,
+        }
+    }
+}
+
 /// What one partition looks like from outside, for metrics.
 #[derive(Clone, Debug)]
 pub struct PartitionView {

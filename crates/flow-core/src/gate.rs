@@ -36,7 +36,6 @@ enum State {
     Tripped {
         probe_at: Moment,
         probing: bool,
-        probes: u32,
     },
 }
 
@@ -47,6 +46,10 @@ pub(crate) struct Gate {
     state: State,
     closed_at: Moment,
     failures: u32,
+    /// Probes since a call last succeeded: a gate that opens and trips again goes on waiting longer.
+    probes: u32,
+    /// Calls that a healthy endpoint answered.
+    successes: u64,
     /// Time that passed with the gate open, up to `counted_to`: what retries and holds are measured in.
     healthy: Duration,
     counted_to: Moment,
@@ -55,7 +58,9 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(policy: GatePolicy) -> Gate {
         let origin = Moment::ORIGIN;
-        Gate { policy, state: State::Open, closed_at: origin, failures: 0, healthy: Duration::ZERO, counted_to: origin }
+        let (failures, probes, successes) = (0, 0, 0);
+        let healthy = Duration::ZERO;
+        Gate { policy, state: State::Open, closed_at: origin, failures, probes, successes, healthy, counted_to: origin }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -103,6 +108,15 @@ impl Gate {
     /// A call was answered by a healthy endpoint.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
+        self.successes += 1;
+        if self.is_open() {
+            self.probes = 0;
+        }
+    }
+
+    /// How many calls were answered by a healthy endpoint.
+    pub(crate) fn successes(&self) -> u64 {
+        self.successes
     }
 
     /// A call met an endpoint fault. The answer is why and for how long the gate closed just now.
@@ -149,17 +163,18 @@ impl Gate {
         retry_after: Option<Duration>,
         dice: &mut Dice,
     ) -> Option<Duration> {
-        let State::Tripped { probe_at, probing, probes } = &mut self.state else { return None };
+        let State::Tripped { probe_at, probing } = &mut self.state else { return None };
         *probing = false;
-        *probes += 1;
-        let delay = retry_after.unwrap_or_else(|| self.policy.probe.delay(*probes + 1, dice));
+        self.probes += 1;
+        let delay = retry_after.unwrap_or_else(|| self.policy.probe.delay(self.probes + 1, dice));
         *probe_at = now + delay;
         Some(delay)
     }
 
     fn trip(&mut self, now: Moment, dice: &mut Dice) -> Duration {
-        let delay = self.policy.probe.delay(1, dice);
-        self.close(now, State::Tripped { probe_at: now + delay, probing: false, probes: 0 });
+        self.probes += 1;
+        let delay = self.policy.probe.delay(self.probes, dice);
+        self.close(now, State::Tripped { probe_at: now + delay, probing: false });
         delay
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Ownership {
     pub in_flight: usize,
     /// Resolved and not yet committed.
     pub uncommitted: usize,
+    /// Jobs whose outcome is committed and whose completion is not answered yet.
+    pub completing: usize,
     pub paused: bool,
     /// Something to dispatch waits for a lease.
     pub wants_lease: bool,
@@ -84,6 +86,7 @@ impl Ownership {
             held: 0,
             in_flight: 0,
             uncommitted: 0,
+            completing: 0,
             paused: false,
             wants_lease: false,
         }
@@ -118,7 +121,8 @@ impl Ownership {
                 Reading::Missing if !position.begun => (Vec::new(), next.get()),
                 Reading::Missing | Reading::Unknown => (Vec::new(), position.log_end.get().max(next.get())),
             };
-            self.committed.push(next);
+            // A start position is written at once, so that the next owner does not choose another one.
+            self.committed.push(if position.begun { next } else { NextOffset::new(-1) });
             self.frontiers.push(Frontier::restored(next, &runs));
             self.horizons.push(Horizon { uncertain_below: horizon, ..Horizon::default() });
         }
@@ -182,7 +186,7 @@ impl Ownership {
     }
 
     pub(crate) fn is_drained(&self) -> bool {
-        self.in_flight == 0 && self.uncommitted == 0
+        self.in_flight == 0 && self.uncommitted == 0 && self.completing == 0
     }
 }
 

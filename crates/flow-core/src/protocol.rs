@@ -34,6 +34,8 @@ pub enum Call {
     Gather,
     /// Complete the job whose outcome is committed.
     CompleteJob,
+    /// Give the job back as failed for good: its outcome is a dead letter.
+    FailJob,
     /// List the root instances that carry the event's mark.
     Count(Scope),
     /// End a surplus instance.
@@ -55,8 +57,17 @@ impl Call {
     /// Whether the call changes something in the engine.
     pub fn has_effect(&self) -> bool {
         match self {
-            Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::Delete(_) => true,
+            Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => true,
             Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+        }
+    }
+
+    /// Whether the call ends a job whose resolution is committed.
+    pub(crate) fn ends_job(&self) -> bool {
+        match self {
+            Call::CompleteJob | Call::FailJob => true,
+            Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Look(_) | Call::Gather => false,
+            Call::Count(_) | Call::Delete(_) => false,
         }
     }
 
@@ -65,7 +76,7 @@ impl Call {
         match self {
             Call::Act | Call::ActOn(_) => true,
             // Harmless when repeated: the engine knows the job, and the instance, by its id.
-            Call::CompleteJob | Call::Delete(_) => false,
+            Call::CompleteJob | Call::FailJob | Call::Delete(_) => false,
             Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
         }
     }
@@ -81,6 +92,7 @@ impl Call {
             Call::Look(Scope::History) => "look_history",
             Call::Gather => "gather",
             Call::CompleteJob => "complete_job",
+            Call::FailJob => "fail_job",
             Call::Count(_) => "count",
             Call::Delete(_) => "delete",
         }
@@ -118,6 +130,8 @@ pub(crate) struct Protocol {
     settled_at: Option<Moment>,
     /// Healthy time at the first fault that was the record's own.
     failing_since: Option<Duration>,
+    /// How many calls the endpoint had served at this record's last endpoint fault.
+    seen_successes: Option<u64>,
     /// Healthy time at which the message first found nobody waiting.
     held_since: Option<Duration>,
 }
@@ -133,6 +147,8 @@ pub(crate) enum Next<O> {
     Resolve(Resolution<O>),
     /// The call that follows the commit is over.
     Over,
+    /// The call that follows the commit cannot be made; the engine hands the job out again when its lock ends.
+    Left(String),
 }
 
 /// Why a record waits, for people.
@@ -146,8 +162,17 @@ pub(crate) enum Why {
 impl Protocol {
     /// A command that nobody began before.
     pub(crate) fn fresh(command: Command) -> Protocol {
-        let (settled_at, failing_since, held_since) = (None, None, None);
-        Protocol { command, attempts: 0, failures: 0, holds: 0, doubted: false, settled_at, failing_since, held_since }
+        Protocol {
+            command,
+            attempts: 0,
+            failures: 0,
+            holds: 0,
+            doubted: false,
+            settled_at: None,
+            failing_since: None,
+            seen_successes: None,
+            held_since: None,
+        }
     }
 
     /// A command that an earlier owner may have begun; `settled_at` is when no request of theirs can take effect any more.
@@ -181,10 +206,15 @@ impl Protocol {
     }
 
     /// What follows the commit of the record's resolution.
-    pub(crate) fn after_commit(&self) -> Option<Call> {
-        match self.command {
-            Command::Publish => Some(Call::CompleteJob),
-            Command::Start | Command::Message { .. } | Command::Terminate => None,
+    pub(crate) fn after_commit<O>(&self, resolution: &Resolution<O>) -> Option<Call> {
+        match (self.command, resolution) {
+            (Command::Publish, Resolution::Accepted(_) | Resolution::Repeated | Resolution::Duplicate) => {
+                Some(Call::CompleteJob)
+            }
+            // Otherwise the engine would hand it out again each time its lock ends.
+            (Command::Publish, Resolution::DeadLettered { .. }) => Some(Call::FailJob),
+            (Command::Publish, Resolution::Filtered) => None,
+            (Command::Start | Command::Message { .. } | Command::Terminate, _) => None,
         }
     }
 
@@ -210,7 +240,7 @@ impl Protocol {
 
     fn succeeded<O>(&mut self, cx: &mut Context<'_>, call: Call, answer: Answer<O>) -> Next<O> {
         match (call, answer) {
-            (Call::CompleteJob, Answer::Done(_)) => Next::Over,
+            (Call::CompleteJob | Call::FailJob, Answer::Done(_)) => Next::Over,
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
             (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
@@ -278,7 +308,14 @@ impl Protocol {
     ) -> Next<O> {
         self.failures += 1;
         let closed = match blame {
-            Blame::Endpoint => cx.gate.failed(cx.now, failure.retry_after, cx.dice),
+            Blame::Endpoint => {
+                // The endpoint serves the others: then it is this record after all.
+                let others = self.seen_successes.replace(cx.gate.successes());
+                if others.is_some_and(|seen| seen < cx.gate.successes()) {
+                    self.failing_since.get_or_insert(cx.gate.healthy());
+                }
+                cx.gate.failed(cx.now, failure.retry_after, cx.dice)
+            }
             Blame::Record => {
                 cx.gate.succeeded();
                 self.failing_since.get_or_insert(cx.gate.healthy());
@@ -286,13 +323,16 @@ impl Protocol {
             }
         };
         // A repeated completion is harmless: the engine knows the job by its id.
-        let in_doubt = ambiguous && call != Call::CompleteJob;
+        let in_doubt = ambiguous && !call.ends_job();
         if in_doubt {
             self.doubted = true;
             self.settled_at = Some(cx.now + cx.bounds.settle);
         }
         let then = if in_doubt { Call::Look(Scope::Everywhere) } else { call };
-        if self.exhausted(cx) && self.settled_at.is_none() && then != Call::CompleteJob {
+        if self.exhausted(cx) && then.ends_job() {
+            return Next::Left(failure.detail);
+        }
+        if self.exhausted(cx) && self.settled_at.is_none() {
             return self.exhaust(failure);
         }
         if then.has_effect() {
@@ -311,7 +351,8 @@ impl Protocol {
         cx.gate.succeeded();
         match call {
             // The outcome is committed and stays so; the engine hands the job out again when its lock ends.
-            Call::CompleteJob | Call::Count(_) | Call::Delete(_) => Next::Over,
+            Call::CompleteJob | Call::FailJob => Next::Left(failure.detail),
+            Call::Count(_) | Call::Delete(_) => Next::Over,
             // The last effect is in doubt: nothing is dead-lettered before a look-up saw.
             Call::Look(_) => self.retry(cx, call, Blame::Record, false, failure),
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Gather => dead(reason, failure.detail),

@@ -61,9 +61,18 @@ impl FlowHandler {
             },
             (Task::Job(job), Call::Gather) => self.gather(job).await,
             (Task::Job(job), Call::CompleteJob) => self.complete(job).await,
+            (Task::Job(job), Call::FailJob) => self.give_back(job).await,
             (
                 Task::Nothing | Task::Start { .. } | Task::Message { .. } | Task::Terminate { .. } | Task::Job(_),
-                call @ (Call::Act | Call::Locate | Call::ActOn(_) | Call::Look(_) | Call::Gather | Call::CompleteJob),
+                call @ (Call::Act
+                | Call::Locate { .. }
+                | Call::ActOn(_)
+                | Call::Look(_)
+                | Call::Gather
+                | Call::CompleteJob
+                | Call::FailJob
+                | Call::Count(_)
+                | Call::Delete(_)),
             ) => Err(bad_answer(format!("the call `{}` does not belong to this record; this is a bug", call.name()))),
         }
     }
@@ -105,7 +114,8 @@ impl FlowHandler {
         if redo {
             let at = &work.record.coordinates;
             running.retain(|instance| {
-                let origin = instance.variable(marker::ORIGIN).and_then(|value| Origin::read(&value.clone().into_json()));
+                let origin =
+                    instance.variable(marker::ORIGIN).and_then(|value| Origin::read(&value.clone().into_json()));
                 let later = |origin: Origin| {
                     origin.topic == *at.topic && origin.partition == at.partition && origin.offset > at.offset
                 };

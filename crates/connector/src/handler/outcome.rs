@@ -5,7 +5,7 @@ use std::time::Duration;
 use event_model::{AuditEntry, Comment, JobRecord, Outcome, ProcessRef};
 use flow_core::{Answer, Failure};
 use jiff::Timestamp;
-use workflow_client::{Fault, HistoricTask, Task as OpenTask, TaskFilter};
+use workflow_client::{CallError, Fault, HistoricTask, JobFailure, Task as OpenTask, TaskFilter};
 
 use super::faults::{bad_answer, failure};
 use super::{FlowHandler, Origin, Output, marker};
@@ -49,10 +49,23 @@ impl FlowHandler {
         Ok(if complete { Answer::Done(output) } else { Answer::Incomplete(output) })
     }
 
+    pub(super) async fn complete(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
+        let answer = self.engine.complete_job(&job.job_id, &self.worker, &[]).await;
+        self.ended(job, answer)
+    }
+
+    /// Sends the job to the engine's dead letters, where an operator finds it beside ours.
+    pub(super) async fn give_back(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
+        let message = "xConnector wrote this job to its dead letters; see xc-reason there";
+        let failure = JobFailure { message, details: None, retries: Some(0), retry_timeout: None };
+        let answer = self.engine.fail_job(&job.job_id, &self.worker, &failure).await;
+        self.ended(job, answer)
+    }
+
     /// 404: the job is gone, completed or cancelled. 403: the lock ran out, and the job comes again under its id. Either
     /// way there is nothing left to do for this record.
-    pub(super) async fn complete(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
-        match self.engine.complete_job(&job.job_id, &self.worker, &[]).await {
+    fn ended(&self, job: &JobRecord, answer: Result<(), CallError>) -> Result<Answer<Output>, Box<Failure>> {
+        match answer {
             Ok(()) => Ok(Answer::Done(Output::Completed)),
             Err(error) if matches!(error.fault, Fault::NotFound | Fault::Forbidden) => {
                 tracing::debug!(flow = %self.flow.name, job = job.job_id, %error, "the job is not ours any more");

@@ -15,7 +15,15 @@ impl FlowHandler {
         // The broker refused what was written before as too large: say less.
         match resolved.refused {
             0 => {}
-            1 => return self.dead(work, "reply-too-large", "the broker refused the record as too large", resolved.attempts, now),
+            1 => {
+                return self.dead(
+                    work,
+                    "reply-too-large",
+                    "the broker refused the record as too large",
+                    resolved.attempts,
+                    now,
+                );
+            }
             _ => return self.stub(work, resolved.attempts, now),
         }
         let reply = match &resolved.resolution {

@@ -157,7 +157,7 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         metrics_listen,
         jobs,
         file: document.file().to_owned(),
-        drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(20)),
+        drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(40)),
     })
 }
 

@@ -1,6 +1,7 @@
 //! From resolution to the committed transaction, and the lease that each transaction renews.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use event_model::Partition;
 
@@ -10,20 +11,23 @@ use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::input::TopicId;
 use crate::ownership::{Begun, Finished, Ownership, Phase};
+use crate::retry::RetryPolicy;
 use crate::time::Moment;
 
 /// The horizon runs ahead by at least twice the calls in flight, and at most this far: what lies below it has to be verified
 /// after a crash.
 const MAX_AHEAD: i64 = 8_192;
+/// The longest pause before a transaction is repeated: a drain must not be spent on waiting.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
 impl<W: Clone, O> Flow<W, O> {
     pub(super) fn close_batch(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
+        let moved = |owned: &Ownership| owned.phase == Phase::Active && owned.has_moved();
         let wanting = |owned: &Ownership| owned.wants_lease && owned.phase == Phase::Active;
         let wants_lease = !self.unleased.is_empty() && self.partitions.values().any(wanting);
         let idle = self.releasing.is_some() || (self.in_flight == 0 && self.ready.is_empty());
         // Only asked when nothing was resolved: an end that moved without a record still moves the offset.
-        let offsets_only = wants_lease
-            || (idle && self.gathering.is_idle() && self.partitions.values().any(|owned| owned.has_moved()));
+        let offsets_only = wants_lease || (idle && self.gathering.is_idle() && self.partitions.values().any(moved));
         let Some(resolved) = self.gathering.close(now, idle || wants_lease, offsets_only) else { return };
         let mut finished: BTreeMap<Partition, Finished> = BTreeMap::new();
         for done in &resolved {
@@ -78,7 +82,7 @@ impl<W: Clone, O> Flow<W, O> {
     pub(super) fn committed(
         &mut self,
         now: Moment,
-        batch: Batch<W, O>,
+        mut batch: Batch<W, O>,
         sent_at: Moment,
         effects: &mut Vec<Effect<W, O>>,
     ) {
@@ -91,10 +95,12 @@ impl<W: Clone, O> Flow<W, O> {
                 owned.leased(line.topic, line.progress.frontier, line.progress.horizon);
             }
         }
-        for resolved in batch.resolved {
+        for resolved in batch.resolved.drain(..) {
             self.recorded(now, resolved, effects);
         }
-        self.resume_partitions(effects);
+        for line in &batch.offsets {
+            self.resume(line.partition, effects);
+        }
         // They go first: they were ready before everything that is ready now.
         while let Some(id) = self.unleased.pop_back() {
             self.ready.push_front(id);
@@ -111,16 +117,16 @@ impl<W: Clone, O> Flow<W, O> {
                 frontier.complete(resolved.offset);
             }
         }
-        let effective = match resolved.resolution {
-            Resolution::Accepted(_) | Resolution::Repeated | Resolution::Duplicate => true,
-            Resolution::Filtered | Resolution::DeadLettered { .. } => false,
-        };
-        let protocol = entry.protocol.as_ref().filter(|_| effective);
-        let second_look = protocol.is_some_and(|protocol| protocol.needs_second_look());
-        match protocol.and_then(|protocol| protocol.after_commit()) {
+        let protocol = entry.protocol.as_ref();
+        let accepted = matches!(resolved.resolution, Resolution::Accepted(_));
+        let second_look = accepted && protocol.is_some_and(|protocol| protocol.needs_second_look());
+        match protocol.and_then(|protocol| protocol.after_commit(&resolved.resolution)) {
             Some(call) => {
                 entry.state = State::Ready(call);
                 self.ready.push_back(resolved.id);
+                if let Some(owned) = self.partitions.get_mut(&resolved.partition) {
+                    owned.completing += 1;
+                }
             }
             None => self.forget(resolved.id),
         }
@@ -155,19 +161,9 @@ impl<W: Clone, O> Flow<W, O> {
         let records = &self.records;
         let kept: Vec<_> = batch.resolved.into_iter().filter(|resolved| records.contains_key(&resolved.id)).collect();
         self.commit_failures += 1;
-        let delay = self.bounds.retry.delay(self.commit_failures, &mut self.dice);
+        let policy = RetryPolicy { initial: self.bounds.retry.initial.min(COMMIT_AGAIN), max: COMMIT_AGAIN };
+        let delay = policy.delay(self.commit_failures, &mut self.dice);
         effects.push(Effect::Notice(Notice::CommitRetry { detail, records: kept.len(), delay }));
         self.gathering.put_back(now, delay, kept, named);
-    }
-
-    fn resume_partitions(&mut self, effects: &mut Vec<Effect<W, O>>) {
-        for (partition, owned) in &mut self.partitions {
-            let below = owned.held <= self.settings.max_held / 2 && owned.span() <= self.settings.max_span / 2;
-            if owned.paused && below && owned.phase == Phase::Active {
-                owned.paused = false;
-                effects.push(Effect::Resume(*partition));
-                effects.push(Effect::Notice(Notice::Resumed(*partition)));
-            }
-        }
     }
 }

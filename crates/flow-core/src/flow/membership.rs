@@ -91,7 +91,7 @@ impl<W: Clone, O> Flow<W, O> {
             }
             if let Some(owned) = self.partitions.get_mut(partition) {
                 owned.assigned.remove(topic);
-                self.drop_partition(*partition);
+                self.drop_partition(*partition, effects);
             }
         }
     }
@@ -115,7 +115,7 @@ impl<W: Clone, O> Flow<W, O> {
         let Some(entry) = self.records.get(&id) else { return };
         let draining =
             self.partitions.get(&entry.partition).is_some_and(|owned| matches!(owned.phase, Phase::Draining { .. }));
-        if draining && !matches!(entry.state, State::Calling(_) | State::Settled) {
+        if draining && !entry.state.holds_on() {
             if let Some(owned) = self.partitions.get_mut(&entry.partition) {
                 give_back(owned, entry);
             }
@@ -172,7 +172,7 @@ impl<W: Clone, O> Flow<W, O> {
                     effects.push(Effect::Notice(Notice::DrainCut(partition, open)));
                     self.contest_uncommitted(now, partition, effects);
                 }
-                self.drop_partition(partition);
+                self.drop_partition(partition, effects);
             } else {
                 left += 1;
             }
@@ -184,16 +184,24 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    fn drop_partition(&mut self, partition: Partition) {
+    fn drop_partition(&mut self, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
         self.records.retain(|_, entry| entry.partition != partition);
         self.gathering.retain(|resolved| resolved.partition != partition);
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            let assigned = std::mem::take(&mut owned.assigned);
-            if assigned.is_empty() {
-                self.partitions.remove(&partition);
-            } else {
-                *owned = Ownership { assigned, ..Ownership::new() };
-            }
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        let assigned = std::mem::take(&mut owned.assigned);
+        if assigned.is_empty() {
+            self.partitions.remove(&partition);
+            return;
+        }
+        let (assigned_at, whole) = (owned.assigned_at, assigned.len() == usize::from(self.settings.topics));
+        *owned = Ownership { assigned, assigned_at, ..Ownership::new() };
+        if whole && !self.shutting_down {
+            // It was assigned again while it was still being given back.
+            owned.phase = Phase::Restoring;
+            effects.push(Effect::Restore(partition));
+        } else {
+            // What is left of it is of no use alone, and need not be read.
+            effects.push(Effect::Pause(partition));
         }
     }
 }

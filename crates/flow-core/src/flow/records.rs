@@ -116,7 +116,11 @@ impl<W: Clone, O> Flow<W, O> {
                 tell(at, &call, why, None, effects);
             }
             Next::Resolve(resolution) => self.resolve(now, id, resolution, effects),
-            Next::Over => self.forget(id),
+            Next::Over => self.job_ended(id, effects),
+            Next::Left(detail) => {
+                effects.push(Effect::Notice(Notice::JobLeft { at, detail }));
+                self.job_ended(id, effects);
+            }
         }
         self.drop_if_draining(id);
     }
@@ -230,12 +234,34 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
+    /// The job's completion, or failure, is answered.
+    fn job_ended(&mut self, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
+        let Some(entry) = self.records.get(&id) else { return };
+        let partition = entry.partition;
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.completing = owned.completing.saturating_sub(1);
+        }
+        self.forget(id);
+        self.resume(partition, effects);
+    }
+
     /// The record is out of our hands.
     pub(super) fn forget(&mut self, id: RecordId) {
         if let Some(entry) = self.records.remove(&id)
             && let Some(owned) = self.partitions.get_mut(&entry.partition)
         {
             owned.held = owned.held.saturating_sub(1);
+        }
+    }
+
+    /// Lets a paused partition read again once it is well below its bounds.
+    pub(super) fn resume(&mut self, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        let below = owned.held <= self.settings.max_held / 2 && owned.span() <= self.settings.max_span / 2;
+        if owned.paused && below && owned.phase == Phase::Active {
+            owned.paused = false;
+            effects.push(Effect::Resume(partition));
+            effects.push(Effect::Notice(Notice::Resumed(partition)));
         }
     }
 }

@@ -144,7 +144,8 @@ impl World {
     fn called(&mut self, id: RecordId, work: Work, call: Call) {
         let (topic, partition, offset, key) = work;
         // What follows the commit holds no turn: the next of the key may be under way.
-        let holds_turn = |call: &Call| !matches!(call, Call::CompleteJob | Call::Count(_) | Call::Delete(_));
+        let holds_turn =
+            |call: &Call| !matches!(call, Call::CompleteJob | Call::FailJob | Call::Count(_) | Call::Delete(_));
         for (_, other, under_way) in self.calls.iter().filter(|_| holds_turn(&call)) {
             let same = (other.1, other.3) == (partition, key) && holds_turn(under_way);
             assert!(!same, "two calls of key {key} in flight");

@@ -200,11 +200,31 @@ fn a_job_is_completed_after_its_outcome_and_completion_is_tried_until_it_is_answ
     let mut bench = Bench::of(Command::Publish);
     assert_eq!(bench.protocol.first(), Call::Gather);
     assert!(matches!(bench.answer(Call::Gather, Answer::Done(1)), Next::Resolve(Resolution::Accepted(1))));
-    assert_eq!(bench.protocol.after_commit(), Some(Call::CompleteJob));
+    let after = bench.protocol.after_commit(&Resolution::Accepted(1));
+    assert_eq!(after, Some(Call::CompleteJob));
     assert!(matches!(bench.fail(Call::CompleteJob, Fault::TimedOut), Next::Wait(_, Call::CompleteJob, _)));
-    bench.pass(Duration::from_secs(10_000));
     assert!(matches!(bench.fail(Call::CompleteJob, Fault::EngineError), Next::Wait(_, Call::CompleteJob, _)));
     assert!(matches!(bench.answer(Call::CompleteJob, Answer::Done(1)), Next::Over));
+    bench.pass(Duration::from_secs(10_000));
+    let next = bench.fail(Call::CompleteJob, Fault::EngineError);
+    assert!(matches!(next, Next::Left(_)), "the engine hands it out again: {next:?}");
+}
+
+#[test]
+fn a_job_whose_outcome_is_a_dead_letter_is_failed_and_not_handed_out_for_ever() {
+    let protocol = Protocol::fresh(Command::Publish);
+    let dead = Resolution::<u8>::DeadLettered { reason: Reason::LIMIT, detail: String::new() };
+    assert_eq!(protocol.after_commit(&dead), Some(Call::FailJob));
+}
+
+#[test]
+fn a_record_that_fails_while_the_endpoint_serves_others_is_given_up() {
+    let mut bench = Bench::of(Command::Start);
+    bench.fail(Call::Act, Fault::Unsent);
+    bench.gate.succeeded();
+    bench.fail(Call::Act, Fault::Unsent);
+    bench.pass(Duration::from_secs(601));
+    assert_eq!(reason(bench.fail(Call::Act, Fault::Unsent)), Reason::EXHAUSTED);
 }
 
 #[test]
