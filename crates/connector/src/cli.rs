@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// The process models of the flows.
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Watch tickets on their way through an embedded broker and an emulated engine; nothing has to be installed.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::Options),
 }
 
 /// What to do with topics.

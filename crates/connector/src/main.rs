@@ -1,6 +1,8 @@
 //! `xconnector`: joins business systems to a workflow service through Kafka.
 
 mod cli;
+#[cfg(feature = "demo")]
+mod demo;
 mod handler;
 mod logging;
 mod models;
@@ -21,7 +23,14 @@ const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_format);
+    // The demonstration keeps its log in a file: its terminal is for the tickets.
+    #[cfg(feature = "demo")]
+    let own_log = matches!(cli.command, Command::Demo(_));
+    #[cfg(not(feature = "demo"))]
+    let own_log = false;
+    if !own_log {
+        logging::start(cli.log_format);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("the operating system gives no threads")),
@@ -42,6 +51,8 @@ async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Models(ModelsCommand::Deploy { config, flow }) => {
             models::deploy(setup::load(&config)?, flow.as_deref()).await
         }
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => demo::run(options).await,
     }
 }
 

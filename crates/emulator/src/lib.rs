@@ -9,6 +9,7 @@
 mod bpmn;
 mod broker;
 mod clock;
+pub mod demo;
 mod emulator;
 mod engine;
 mod faults;
