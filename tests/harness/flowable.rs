@@ -12,9 +12,10 @@ use crate::parts::{class_path, free_address, repository, with_new_ports};
 use crate::process::{Process, Signal};
 use crate::wait::{DEADLINE, until};
 
-/// UTF-8 as on a server: in the POSIX locale Flowable writes `?` for every letter of a comment that is not ASCII
+/// A heap for ten thousand processes in memory (512 MB are full at seven thousand), and UTF-8 as on a server: in the POSIX locale
+/// Flowable writes `?` for every letter of a comment that is not ASCII
 const JVM: [&str; 5] =
-    ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx512m", "-Dfile.encoding=UTF-8"];
+    ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx2g", "-Dfile.encoding=UTF-8"];
 
 /// An engine that answers
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use promises::{DEADLINE, Deployment, Kafka, Received, Sent, create_topic_with, produce, read_until, unique};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Books, Encoding, Ticket, assert_one_instance_each};
+use crate::support::{Bench, Books, Encoding, Ticket, assert_one_instance_each, await_replies};
 
 #[tokio::test]
 async fn every_kind_of_bad_input_is_dead_lettered_and_the_partition_goes_on_on_flowable() {
@@ -89,7 +89,7 @@ async fn bad_input_stops_nobody(bench: &Bench) {
     create_topic_with(kafka, &deployment.source(), 1, &[("max.message.bytes", "16777216")]).await.unwrap();
     deployment.set_up(1).await.unwrap();
     widen(&deployment);
-    let _instance = deployment.instance().await.unwrap();
+    let instance = deployment.instance().await.unwrap();
 
     let run = unique("T");
     let kinds = every_kind();
@@ -109,7 +109,7 @@ async fn bad_input_stops_nobody(bench: &Bench) {
     let coordinates =
         produce(kafka, &deployment.source(), sent.iter().map(|(_, record)| record.clone())).await.unwrap();
 
-    let replies = read_until(kafka, &deployment.replies(), sent.len(), DEADLINE).await.unwrap();
+    let replies = await_replies(kafka, &deployment, sent.len(), &[&instance]).await;
     let books = Books::of(&replies);
     books.assert_each_accepted_once(good.iter().map(String::as_str));
     let rejected: BTreeMap<&str, &Value> = books.rejected.iter().map(|(key, reply)| (key.as_str(), reply)).collect();

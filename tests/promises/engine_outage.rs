@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use emulator::{Availability, Fault, Faults, Mount, Rule};
-use promises::{DEADLINE, Deployment, Instance, Kafka, read_until, unique};
+use promises::{Deployment, Instance, Kafka, unique};
 
 use crate::support::{
-    Bench, Books, Ticket, assert_nothing_left, assert_one_instance_each, complete_open_tasks, publish,
+    Bench, Books, Ticket, assert_nothing_left, assert_one_instance_each, await_replies, complete_open_tasks, publish,
 };
 
 const PARTITIONS: u32 = 4;
@@ -14,9 +14,6 @@ const PARTITIONS: u32 = 4;
 const TICKETS: usize = 24;
 const UPDATES: usize = 2;
 const OUTAGE: Duration = Duration::from_secs(60);
-/// Long enough for the longest pause between two probes, and for keys that wait until an answer that was lost is settled
-const PATIENCE: Duration = Duration::from_secs(300);
-
 /// One fault after the other, on one deployment
 struct Outage {
     kafka: &'static Kafka,
@@ -108,6 +105,7 @@ impl Outage {
             self.measured("xconnector_pauses_total", "engine-asked-to-wait", |pauses| pauses >= 1.0).await;
             self.measured("xconnector_retries_total", "rate-limited", |retries| retries >= 1.0).await;
             self.instance.connector.logged("why=\"engine-asked-to-wait\"").await.unwrap();
+            self.instance.connector.logged("fault=\"rate-limited\"").await.unwrap();
             self.faults.clear();
             self.all_accepted().await;
         }
@@ -125,7 +123,7 @@ impl Outage {
         self.publish_more().await;
         self.measured("xconnector_pauses_total", "engine-refuses-us", |pauses| pauses >= 1.0).await;
         self.instance.connector.logged("why=\"engine-refuses-us\"").await.unwrap();
-        self.instance.connector.logged("401").await.unwrap();
+        self.instance.connector.logged("failed (unauthorized").await.unwrap();
         self.faults.clear();
         self.all_accepted().await;
     }
@@ -135,7 +133,7 @@ impl Outage {
         self.faults.add(Rule::everywhere(Fault::Forbid)).unwrap();
         self.publish_more().await;
         self.measured("xconnector_pauses_total", "engine-refuses-us", |pauses| pauses >= 2.0).await;
-        self.instance.connector.logged("403").await.unwrap();
+        self.instance.connector.logged("failed (forbidden").await.unwrap();
         self.instance.connector.logged("the engine is not well yet").await.unwrap();
         self.faults.clear();
         self.all_accepted().await;
@@ -156,13 +154,9 @@ impl Outage {
 
     /// Every event so far is accepted, once.
     async fn all_accepted(&self) {
-        match read_until(self.kafka, &self.deployment.replies(), self.published.len(), PATIENCE).await {
-            Ok(replies) => {
-                let books = Books::of(&replies);
-                books.assert_each_accepted_once(self.published.iter().map(|ticket| ticket.key.as_str()));
-            }
-            Err(error) => panic!("{error:#}\n{}", self.instance.connector.log()),
-        }
+        let replies = await_replies(self.kafka, &self.deployment, self.published.len(), &[&self.instance]).await;
+        let books = Books::of(&replies);
+        books.assert_each_accepted_once(self.published.iter().map(|ticket| ticket.key.as_str()));
     }
 
     async fn measured(&mut self, metric: &str, kind: &str, wanted: impl Fn(f64) -> bool) -> f64 {
@@ -185,7 +179,7 @@ impl Outage {
         }
         let decided = complete_open_tasks(&bench.engine, &format!("support-{}", self.region), keys.len()).await;
         let count = self.published.len() + keys.len();
-        let replies = read_until(self.kafka, &self.deployment.replies(), count, DEADLINE).await.unwrap();
+        let replies = await_replies(self.kafka, &self.deployment, count, &[&self.instance]).await;
         Books::of(&replies).assert_outcomes(keys.iter().map(String::as_str), &decided);
         assert_nothing_left(self.kafka, &self.deployment).await;
     }

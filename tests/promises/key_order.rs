@@ -1,10 +1,10 @@
 //! The events of one ticket take effect one after the other, in the order of the log; other tickets do not wait for them
 
-use promises::{Kafka, Received, Sent, produce, read_until, unique};
+use promises::{Kafka, Received, Sent, produce, unique};
 use workflow_client::Instance;
 
 use crate::conformance::Subject;
-use crate::support::{Bench, Books, Ticket, assert_nothing_left, complete_open_tasks, publish};
+use crate::support::{Bench, Books, Ticket, assert_nothing_left, await_replies, complete_open_tasks, publish};
 
 const PARTITIONS: u32 = 4;
 
@@ -35,7 +35,7 @@ async fn effects_are_in_order(bench: &Bench) {
     let kafka = Kafka::shared().await.unwrap();
     let deployment = bench.tickets(kafka);
     deployment.set_up(PARTITIONS).await.unwrap();
-    let _instances = [deployment.instance().await.unwrap(), deployment.instance().await.unwrap()];
+    let instances = [deployment.instance().await.unwrap(), deployment.instance().await.unwrap()];
 
     let run = unique("T");
     let region = deployment.flow();
@@ -54,7 +54,8 @@ async fn effects_are_in_order(bench: &Bench) {
     published.insert(TICKETS, Ticket::updated(&early, "before it was created"));
     publish(kafka, &deployment.source(), &published).await;
 
-    let replies = read_until(kafka, &deployment.replies(), published.len(), promises::DEADLINE).await.unwrap();
+    let instances = [&instances[0], &instances[1]];
+    let replies = await_replies(kafka, &deployment, published.len(), &instances).await;
     let books = Books::of(&replies);
     let accepted = published.iter().map(|ticket| ticket.key.as_str()).filter(|key| *key != early);
     books.assert_each_accepted_once(accepted);
@@ -72,9 +73,9 @@ async fn effects_are_in_order(bench: &Bench) {
         assert_eq!(last, Some(format!("update {updates}").as_str()), "the last update of {key}");
     }
     let decided = complete_open_tasks(&bench.engine, &format!("support-{region}"), TICKETS / 2).await;
-    let replies = read_until(kafka, &deployment.replies(), published.len() + TICKETS / 2, promises::DEADLINE).await;
+    let replies = await_replies(kafka, &deployment, published.len() + TICKETS / 2, &instances).await;
     let still_open = keys.iter().enumerate().filter(|(number, _)| !is_withdrawn(*number));
-    Books::of(&replies.unwrap()).assert_outcomes(still_open.map(|(_, key)| key.as_str()), &decided);
+    Books::of(&replies).assert_outcomes(still_open.map(|(_, key)| key.as_str()), &decided);
     let dead = promises::read_all(kafka, &deployment.dead_letters()).await.unwrap();
     assert_eq!(dead.iter().map(Received::key_text).collect::<Vec<_>>(), [early]);
 }
@@ -108,12 +109,8 @@ async fn others_go_on(bench: &Bench) {
     let mut running = deployment.instance().await.unwrap();
     let (run, region) = (unique("T"), deployment.flow());
     let waiting = format!("{run}-waiting");
-    let replies = async |count| {
-        let replies = read_until(kafka, &deployment.replies(), count, promises::DEADLINE).await;
-        Books::of(&replies.unwrap())
-    };
     publish(kafka, &deployment.source(), &[Ticket::created(&waiting).of_region(&region)]).await;
-    replies(1).await;
+    await_replies(kafka, &deployment, 1, &[&running]).await;
     let subject = Subject::over(bench.settings.clone(), None);
     let instance = only_instance(bench, &deployment.definition(), &waiting, false).await;
     subject.suspend(&instance).await;
@@ -127,14 +124,14 @@ async fn others_go_on(bench: &Bench) {
         ..Sent::default()
     });
     produce(kafka, &deployment.source(), records).await.unwrap();
-    let books = replies(1 + OTHERS).await;
+    let books = Books::of(&await_replies(kafka, &deployment, 1 + OTHERS, &[&running]).await);
     let created = std::iter::once(waiting.as_str()).chain(others.iter().map(|ticket| ticket.key.as_str()));
     books.assert_each_accepted_once(created);
     let metrics = running.metrics;
     running.connector.measured(metrics, "xconnector_holds_total", &[], |holds| holds > 0.0).await.unwrap();
 
     subject.activate(&instance).await;
-    let books = replies(1 + OTHERS + 2).await;
+    let books = Books::of(&await_replies(kafka, &deployment, 1 + OTHERS + 2, &[&running]).await);
     assert_eq!(books.accepted.iter().filter(|(key, _)| *key == waiting).count(), 3);
     let instance = only_instance(bench, &deployment.definition(), &waiting, false).await;
     assert_eq!(instance.variable("comment").and_then(|comment| comment.as_str()), Some("second"));

@@ -1,17 +1,16 @@
 //! A ticket becomes a process, its decision becomes a reply: ten thousand of them, JSON and Avro, published by kcat, run by two
 //! instances, on both engines
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use promises::{Deployment, Instance, Kafka, Signal, read_until, unique};
+use promises::{Kafka, Signal, unique};
 
 use crate::support::{
-    Bench, Books, Encoding, Ticket, assert_nothing_left, assert_one_instance_each, complete_open_tasks, publish,
+    Bench, Books, Encoding, Ticket, assert_nothing_left, assert_one_instance_each, await_replies, complete_open_tasks,
+    publish,
 };
 
 const PARTITIONS: u32 = 8;
-/// Long enough for ten thousand tickets on two busy cores
-const PATIENCE: Duration = Duration::from_secs(1_500);
 
 /// Real Flowable starts one to three hundred processes a second here, so the run of every day is smaller there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,16 +51,17 @@ async fn tickets_reach_their_outcome(bench: &Bench, count: usize) {
     let second = tickets(count - count / 2, &second_region);
     let keys: Vec<String> = first.iter().chain(&second).map(|ticket| ticket.key.clone()).collect();
     publish(kafka, &source, &first).await;
-    replies(kafka, &deployment, first.len(), &instances).await;
+    await_replies(kafka, &deployment, first.len(), &[&instances[0], &instances[1]]).await;
     told("the first half runs");
     let (mut decided, ()) =
         tokio::join!(complete_open_tasks(&bench.engine, &first_team, first.len()), publish(kafka, &source, &second));
     told("the first half is decided");
-    replies(kafka, &deployment, count + first.len(), &instances).await;
+    await_replies(kafka, &deployment, count + first.len(), &[&instances[0], &instances[1]]).await;
     told("the second half runs");
     decided.extend(complete_open_tasks(&bench.engine, &second_team, second.len()).await);
     told("the second half is decided");
-    let books = replies(kafka, &deployment, 2 * count, &instances).await;
+    let replies = await_replies(kafka, &deployment, 2 * count, &[&instances[0], &instances[1]]).await;
+    let books = Books::of(&replies);
     told("every outcome is there");
 
     books.assert_each_accepted_once(keys.iter().map(String::as_str));
@@ -90,15 +90,4 @@ fn tickets(count: usize, region: &str) -> Vec<Ticket> {
         ticket.encoded_as(Encoding::ALL[number % Encoding::ALL.len()])
     };
     (0..count).map(ticket).collect()
-}
-
-/// Waits for so many replies; when they do not come, the logs of the instances say why.
-async fn replies(kafka: &Kafka, deployment: &Deployment, count: usize, instances: &[Instance]) -> Books {
-    match read_until(kafka, &deployment.replies(), count, PATIENCE).await {
-        Ok(replies) => Books::of(&replies),
-        Err(error) => {
-            let logs: Vec<String> = instances.iter().map(|instance| instance.connector.log()).collect();
-            panic!("{error:#}\n{}", logs.join("\n\n"));
-        }
-    }
 }

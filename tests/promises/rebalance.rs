@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use emulator::{Fault, Rule};
-use promises::{DEADLINE, Deployment, Kafka, Signal, read_until, unique};
+use promises::{Deployment, Kafka, Signal, unique};
 
 use crate::support::{
-    Bench, Books, Encoding, Ticket, assert_nothing_left, assert_one_instance_each, complete_open_tasks, publish,
+    Bench, Books, Encoding, Ticket, assert_nothing_left, assert_one_instance_each, await_replies, complete_open_tasks,
+    publish,
 };
 
 const PARTITIONS: u32 = 8;
@@ -48,7 +49,7 @@ async fn instances_come_and_go(bench: &Bench, count: usize) {
     publish(kafka, &source, &waves[1]).await;
     let metrics = second.metrics;
     second.connector.measured(metrics, "xconnector_resolutions_total", &accepted, |done| done > 0.0).await.unwrap();
-    let replies = read_until(kafka, &deployment.replies(), 2 * count, 3 * DEADLINE).await.unwrap();
+    let replies = await_replies(kafka, &deployment, 2 * count, &[&first, &second]).await;
     Books::of(&replies).assert_each_accepted_once(waves[..2].iter().flatten().map(|ticket| ticket.key.as_str()));
 
     // people decide while the first instance leaves with starts and jobs under way
@@ -65,13 +66,10 @@ async fn instances_come_and_go(bench: &Bench, count: usize) {
         println!("the first instance left within {:.1} s", told.elapsed().as_secs_f64());
         assert_eq!(status.code(), Some(0), "{}", first.connector.log());
     });
-    let replies = read_until(kafka, &deployment.replies(), 5 * count, 3 * DEADLINE).await;
-    let logs = || format!("{}\n\n{}", first.connector.log(), second.connector.log());
-    let replies = replies.unwrap_or_else(|error| panic!("{error:#}\n{}", logs()));
+    let replies = await_replies(kafka, &deployment, 5 * count, &[&first, &second]).await;
     Books::of(&replies).assert_each_accepted_once(keys.iter().copied());
     decided.extend(complete_open_tasks(&bench.engine, &late_team, count).await);
-    let replies = read_until(kafka, &deployment.replies(), 6 * count, 3 * DEADLINE).await;
-    let books = Books::of(&replies.unwrap_or_else(|error| panic!("{error:#}\n{}", logs())));
+    let books = Books::of(&await_replies(kafka, &deployment, 6 * count, &[&first, &second]).await);
     books.assert_each_accepted_once(keys.iter().copied());
     books.assert_outcomes(keys.iter().copied(), &decided);
     let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();

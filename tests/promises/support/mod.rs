@@ -7,5 +7,5 @@ mod tickets;
 
 pub(crate) use bench::Bench;
 pub(crate) use people::{Decision, complete_open_tasks};
-pub(crate) use reckoning::{Books, assert_nothing_left, assert_one_instance_each};
+pub(crate) use reckoning::{Books, assert_nothing_left, assert_one_instance_each, await_replies};
 pub(crate) use tickets::{CONFLUENT_ID, Encoding, Ticket, publish};

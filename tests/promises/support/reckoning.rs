@@ -1,8 +1,9 @@
 //! The reckoning: what is on the reply topic and in the engine must be what was published and decided
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
-use promises::{DEADLINE, Deployment, Kafka, Received, committed_lag, read_all, until};
+use promises::{DEADLINE, Deployment, Instance, Kafka, Received, committed_lag, read_all, read_until, until};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use workflow_client::Engine;
@@ -14,6 +15,23 @@ pub(crate) struct Books {
     pub(crate) accepted: Vec<(String, Value)>,
     pub(crate) rejected: Vec<(String, Value)>,
     pub(crate) outcomes: Vec<(String, Value)>,
+}
+
+/// What one reply may take on two cores that others keep busy, on top of a start
+const EACH: Duration = Duration::from_millis(150);
+
+/// Waits for so many replies; when they do not come, the logs of the instances say why.
+pub(crate) async fn await_replies(
+    kafka: &Kafka,
+    deployment: &Deployment,
+    count: usize,
+    instances: &[&Instance],
+) -> Vec<Received> {
+    let patience = 2 * DEADLINE + EACH * u32::try_from(count).unwrap();
+    read_until(kafka, &deployment.replies(), count, patience).await.unwrap_or_else(|error| {
+        let logs: Vec<String> = instances.iter().map(|instance| instance.connector.log()).collect();
+        panic!("{error:#}\n{}", logs.join("\n\n"))
+    })
 }
 
 impl Books {
@@ -49,9 +67,16 @@ impl Books {
         decided: &HashMap<String, Decision>,
     ) {
         assert_counts(&self.outcomes, keys, "outcomes");
+        let started: HashMap<&Value, &Value> = self
+            .accepted
+            .iter()
+            .map(|(_, reply)| (&reply["source"]["eventId"], &reply["process"]["instanceId"]))
+            .collect();
         for (key, outcome) in &self.outcomes {
             let instance = outcome["process"]["instanceId"].as_str().unwrap();
             let decision = &decided[instance];
+            let event = &outcome["source"]["eventId"];
+            assert_eq!(started.get(event), Some(&&outcome["process"]["instanceId"]), "{key}: the event that began it");
             assert_eq!(outcome["decision"], json!(decision.decision), "{key}: {outcome}");
             assert_eq!(outcome["comments"][0]["text"], json!(decision.comment), "{key}: {outcome}");
             assert_eq!(outcome["comments"].as_array().unwrap().len(), 1, "{key}: {outcome}");

@@ -45,11 +45,12 @@ const MOST_WARNINGS: usize = 5;
 /// How the demonstration runs.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Publish some tickets, wait for what becomes of them, and end; exit code 0 only if every ticket got exactly what it
-    /// had to get. Without it, tickets are published until Ctrl-C.
+    /// End by itself; exit code 0 only if every ticket got exactly what it had to get.
+    ///
+    /// Without it, tickets are published until Ctrl-C.
     #[arg(long)]
     once: bool,
-    /// How many tickets.
+    /// How many tickets, with --once.
     #[arg(long, requires = "once", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     tickets: u32,
     /// Other seeds give other tickets, the same seed the same.
