@@ -63,7 +63,8 @@ impl Stage {
         let flow = setup.flows.first().context("no flow")?;
         let source_topic = flow.source.topics.first().context("the flow reads nothing")?.clone();
         let (replies, dead_letters) = (flow.reply.topic.clone(), DeadLetter::topic_of(&flow.name));
-        for topic in [&*source_topic, &*replies, &*dead_letters, &*JobRecord::topic_of(&flow.name)] {
+        let (jobs, ledger) = (JobRecord::topic_of(&flow.name), ledger_topic(&flow.name));
+        for topic in [&*source_topic, &*replies, &*dead_letters, &*jobs, &*ledger, &*state_topic(&flow.name)] {
             broker.create_topic(topic, PARTITIONS)?;
         }
         let source = Publisher::connect(broker.bootstrap_servers(), &source_topic)?;
