@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use consumer_engine::{ledger_topic, state_topic};
 use emulator::demo::{Desk, Publisher, Received, Tail, Totals};
 use emulator::{BrokerError, EmbeddedBroker, Emulator, Options, Switches};
 use event_model::{DeadLetter, EventSchema, JobRecord, Schemas};
