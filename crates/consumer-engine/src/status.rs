@@ -40,11 +40,17 @@ pub struct PartitionStatus {
 
 /// The ends of the logs, and how far they are fetched, as the reader's statistics last told them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LogEnds(Arc<Mutex<HashMap<(TopicId, Partition), (i64, i64)>>>);
+pub(crate) struct LogEnds(Arc<Mutex<HashMap<(TopicId, Partition), Log>>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Log {
+    end: i64,
+    fetched_to: i64,
+}
 
 impl LogEnds {
     pub(crate) fn set(&self, topic: TopicId, partition: Partition, end: i64, fetched_to: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition), (end, fetched_to));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition), Log { end, fetched_to });
     }
 
     /// The lag of a partition by topic; zero where the end is not known yet. What lies between the last record and the end
@@ -52,9 +58,9 @@ impl LogEnds {
     pub(crate) fn lag(&self, view: &PartitionView) -> Vec<u64> {
         let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(index, frontier): (usize, &event_model::NextOffset)| {
-            let (end, fetched_to) = ends.get(&(TopicId(index as u16), view.partition)).copied().unwrap_or((0, 0));
-            let done = view.held == 0 && fetched_to >= end;
-            if done { 0 } else { u64::try_from(end - frontier.get()).unwrap_or(0) }
+            let log = ends.get(&(TopicId(index as u16), view.partition)).copied().unwrap_or_default();
+            let done = view.held == 0 && log.fetched_to >= log.end;
+            if done { 0 } else { u64::try_from(log.end - frontier.get()).unwrap_or(0) }
         };
         view.frontiers.iter().enumerate().map(of).collect()
     }
