@@ -88,7 +88,7 @@ fn flowable_settings_take_one_base_url_and_have_their_defaults() {
     assert_eq!(settings.engine.request_timeout.as_secs(), 30);
     assert_eq!((settings.engine.settle.as_secs(), settings.engine.history_lag), (60, Duration::ZERO));
     assert_eq!(settings.metrics_listen.to_string(), "127.0.0.1:9464");
-    assert_eq!((settings.jobs.lock_duration.as_secs(), settings.drain_timeout.as_secs()), (600, 20));
+    assert_eq!((settings.jobs.lock_duration.as_secs(), settings.drain_timeout.as_secs()), (600, 40));
     let schemas = Schemas::load(Path::new("../../schemas")).expect("the schemas of this repository");
     assert!(settings.schema_ids(&schemas).is_ok());
     assert_eq!(settings.flows, dir.path().join("flows"));
