@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use flow_core::{Notice, Progress, Reading, Reason};
 
 use crate::kafka::Committed;
+use crate::kafka::transactions::Transaction;
 use crate::scenario::{GIVE_UP_AFTER, HOLD_FOR, What};
 use crate::worker::commit::{Kind, Written};
 use crate::world::{Item, Work, World};
@@ -98,6 +99,8 @@ pub(crate) struct Checks {
     pub deliveries: BTreeMap<(usize, u32), u32>,
     /// By flow and event: where it was accepted.
     pub accepted: BTreeMap<(usize, u32), BTreeSet<(i32, i64)>>,
+    /// When, by which worker, and in which of its lives.
+    pub accepted_by: BTreeMap<(usize, u32), (u64, usize, u32)>,
     pub outcomes: BTreeMap<usize, u32>,
     /// Outside the ledger's window.
     pub forgotten: BTreeSet<(usize, u32)>,
@@ -128,6 +131,11 @@ impl World<'_> {
             let Work { topic, partition, offset, .. } = written.work;
             if !lines.iter().any(|(t, p, _)| (*t, *p) == (topic, partition)) {
                 self.violated(Promise::AtomicBooks, format!("{} is resolved without its offset", written.work));
+            }
+            if let (Kind::Accepted, Item::Source(item)) = (&written.resolution, written.work.item) {
+                let Transaction { worker, life, .. } = self.kafka.transactions[index];
+                let by = (self.now, worker, life);
+                self.checks.accepted_by.insert((flow, self.scenario.records[item].event), by);
             }
             self.book(flow, &written, (flow, topic, partition, offset));
         }
@@ -176,11 +184,14 @@ impl World<'_> {
         let before = self.checks.next.insert((flow, topic, partition), committed.next).unwrap_or(0);
         self.checks.compared(Promise::Conserve);
         if committed.next < before {
-            let text = format!("the offset of f{flow} {topic}/{partition} goes back from {before} to {}", committed.next);
+            let text =
+                format!("the offset of f{flow} {topic}/{partition} goes back from {before} to {}", committed.next);
             self.violated(Promise::Conserve, text);
         }
         let mut done = vec![(before, committed.next)];
-        if let Reading::Known(progress) = Progress::decode(&committed.metadata, event_model::NextOffset::new(committed.next)) {
+        if let Reading::Known(progress) =
+            Progress::decode(&committed.metadata, event_model::NextOffset::new(committed.next))
+        {
             done.extend(progress.runs);
         }
         for (start, end) in done {
@@ -229,10 +240,14 @@ impl World<'_> {
 
     pub(crate) fn effect_in_order(&mut self, request: usize, work: Work) {
         let Item::Source(index) = work.item else { return };
-        if self.requests[request].late {
+        let planned = &self.scenario.records[index];
+        let starts = self.checks.starts.get(&(work.flow, planned.event));
+        let late = starts.is_some_and(|starts| starts.iter().any(|id| self.engine.instances[*id].late));
+        let forgotten = self.checks.forgotten.contains(&(work.flow, planned.event));
+        if late || forgotten || self.requests[request].late {
             return;
         }
-        let key = self.scenario.records[index].key;
+        let key = planned.key;
         let last = self.checks.last_effect.entry((work.flow, work.partition, key)).or_insert(-1);
         let before = std::mem::replace(last, work.offset.max(*last));
         self.checks.compared(Promise::KeyOrder);
@@ -251,7 +266,8 @@ impl World<'_> {
     pub(crate) fn first_call(&mut self, worker: usize, work: Work) {
         let key = (work.flow, work.topic, work.partition, work.offset);
         let life = self.workers[worker].life;
-        self.checks.first_calls.entry((worker, life, key)).or_insert(self.now);
+        let open = self.now - self.gate_closed_for(worker);
+        self.checks.first_calls.entry((worker, life, key)).or_insert(open);
     }
 
     pub(crate) fn bounded(&mut self, worker: usize) {
@@ -261,7 +277,7 @@ impl World<'_> {
         if in_flight > max_in_flight {
             self.violated(Promise::Bounded, format!("w{worker} has {in_flight} calls in flight"));
         }
-        if self.events % 16 == 0 {
+        if self.events.is_multiple_of(16) {
             let most = self.workers[worker].core.partitions().iter().map(|view| view.held).max().unwrap_or(0);
             // A pause is heard with the next poll: one chunk per topic may still come.
             if most > max_held + 6 {
@@ -280,20 +296,13 @@ impl World<'_> {
     }
 
     pub(crate) fn notice(&mut self, worker: usize, notice: Notice) {
-        match &notice {
-            Notice::Double { at: (topic, partition, offset), survivor, surplus } => {
-                let flow = self.workers[worker].flow;
-                let at = (flow, topic.0, partition.get(), offset.get());
-                self.tell(|| format!("w{worker}      a double: {survivor} stays, {surplus:?} are too many"));
-                self.double_found(at);
-            }
-            Notice::DeadLettered { at: (topic, partition, offset), reason, detail, .. } => {
-                let flow = self.workers[worker].flow;
-                let at = (flow, topic.0, partition.get(), offset.get());
-                self.tell(|| format!("w{worker}      dead letter {at:?}: {reason} ({detail})"));
-                self.no_blame(worker, at, reason);
-            }
-            other => self.tell(|| format!("w{worker}      {other:?}")),
+        self.tell(|| format!("w{worker}      {notice:?}"));
+        let flow = self.workers[worker].flow;
+        if let Notice::Double { at: (topic, partition, offset), .. } = &notice {
+            self.double_found((flow, topic.0, partition.get(), offset.get()));
+        }
+        if let Notice::DeadLettered { at: (topic, partition, offset), reason, .. } = &notice {
+            self.no_blame(worker, (flow, topic.0, partition.get(), offset.get()), reason);
         }
     }
 
@@ -309,6 +318,22 @@ impl World<'_> {
         }
     }
 
+    /// Observes the gate in front of the engine: a closed one stops the clock of retries and holds.
+    pub(crate) fn watch_gate(&mut self, worker: usize) {
+        let now = self.now;
+        let process = &mut self.workers[worker];
+        match (process.core.gate_is_open(), process.gate_closed) {
+            (false, (None, before)) => process.gate_closed = (Some(now), before),
+            (true, (Some(since), before)) => process.gate_closed = (None, before + now - since),
+            (true, (None, _)) | (false, (Some(_), _)) => {}
+        }
+    }
+
+    fn gate_closed_for(&self, worker: usize) -> u64 {
+        let (since, before) = self.workers[worker].gate_closed;
+        before + since.map_or(0, |since| self.now - since)
+    }
+
     /// NO_BLAME: a record that is given up had its whole time with a healthy endpoint.
     fn no_blame(&mut self, worker: usize, at: Key, reason: &Reason) {
         let bound = match reason.as_str() {
@@ -319,11 +344,8 @@ impl World<'_> {
         let life = self.workers[worker].life;
         let Some(&first) = self.checks.first_calls.get(&(worker, life, at)) else { return };
         self.checks.compared(Promise::NoBlame);
-        let overlaps: Vec<u64> = self.engine.outages.iter().map(|(from, to)| (*to).min(self.now).saturating_sub(first.max(*from))).collect();
-        let outages = overlaps.iter().filter(|overlap| **overlap > 0).count() as u64;
-        let healthy = self.now - first - overlaps.iter().sum::<u64>().min(self.now - first);
-        // Until the gate closes, an outage looks like a healthy endpoint.
-        if healthy + 1500 * outages + 10 < bound {
+        let healthy = self.now - self.gate_closed_for(worker) - first;
+        if healthy < bound {
             let text = format!("{at:?} is given up ({reason}) after {healthy} ms of healthy time");
             self.violated(Promise::NoBlame, text);
         }

@@ -2,7 +2,7 @@
 
 use crate::kafka::TOPICS;
 use crate::kafka::log::Entry;
-use crate::scenario::{FAULTS_UNTIL, FaultKind, SESSION, TRANSACTION_TIMEOUT};
+use crate::scenario::{FaultKind, SESSION, TRANSACTION_TIMEOUT};
 use crate::world::{Event, World};
 
 impl World<'_> {
@@ -18,7 +18,10 @@ impl World<'_> {
                 }
             }
             FaultKind::Freeze { worker, length } => self.freeze(worker, length),
-            FaultKind::FreezeSender { worker, length } => self.workers[worker].freeze_next_sender = Some(length),
+            FaultKind::FreezeSender { worker, length, checked, dies } => {
+                let process = &mut self.workers[worker];
+                (process.freeze_next_sender, process.dies_after_late_send) = (Some((length, checked)), dies);
+            }
             FaultKind::CutKafka { worker, length } => self.cut(worker, length, true),
             FaultKind::CutCoordinator { worker, length } => self.cut(worker, length, false),
             FaultKind::Leave { worker, back_after } => {
@@ -35,7 +38,6 @@ impl World<'_> {
             FaultKind::Outage { kind, length } => {
                 let until = self.now + length;
                 self.engine.outage = Some((kind, until));
-                self.engine.outages.push((self.now, until));
                 self.schedule(until, Event::OutageEnds);
             }
             FaultKind::AbortCommit => self.kafka.abort_next = true,
@@ -105,6 +107,7 @@ impl World<'_> {
             for partition in 0..self.scenario.config.partitions {
                 for topic in 0..TOPICS {
                     self.books_reopen(flow, topic, partition, 0);
+                    self.reused_ids_are_open(flow);
                     let place = (flow, topic, partition);
                     if lost {
                         self.kafka.offsets.remove(&place);
@@ -119,12 +122,24 @@ impl World<'_> {
         }
     }
 
+    /// An id that a source used for two things is answered by who came first, and a reset may ask again.
+    fn reused_ids_are_open(&mut self, flow: usize) {
+        for reused in self.scenario.records.iter().filter(|record| record.payload > 1) {
+            self.checks.forgotten.insert((flow, reused.event));
+        }
+    }
+
     /// Retention takes the oldest entries: what they remembered lies outside the window from now on.
     fn truncate_ledger(&mut self, flow: usize, partition: i32, keep: usize) {
         let transactions = &self.kafka.transactions;
         let ledger = &mut self.kafka.ledgers[flow][partition as usize];
-        let stable = |transaction: &Option<usize>| transaction.is_none_or(|index| transactions[index].seen_in(partition).is_some());
-        let entries = ledger.entries.iter().filter(|(_, transaction, entry)| stable(transaction) && matches!(entry, Entry::Remembered(_)));
+        let stable = |transaction: &Option<usize>| {
+            transaction.is_none_or(|index| transactions[index].seen_in(partition).is_some())
+        };
+        let entries = ledger
+            .entries
+            .iter()
+            .filter(|(_, transaction, entry)| stable(transaction) && matches!(entry, Entry::Remembered(_)));
         let old = entries.clone().count().saturating_sub(keep);
         let old: Vec<u64> = entries.take(old).map(|(at, ..)| *at).collect();
         for (at, _, entry) in &ledger.entries {
@@ -142,7 +157,6 @@ impl World<'_> {
 
 /// The kind of a fault, for the totals.
 fn name(kind: &FaultKind) -> &'static str {
-    debug_assert!(FAULTS_UNTIL > 0);
     match kind {
         FaultKind::Crash { .. } => "worker: killed",
         FaultKind::Freeze { .. } => "worker: frozen",

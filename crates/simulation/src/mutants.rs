@@ -24,8 +24,8 @@ pub enum Switch {
     FlowInMarker,
     /// A delivered message leaves its mark.
     MessageMarker,
-    /// The lease ends before the session does.
-    LeaseInSession,
+    /// All workers of a flow have one lease term.
+    OneLeaseTerm,
     /// `settle` bounds the effect in the engine.
     SettleLongEnough,
 }
@@ -42,7 +42,7 @@ impl Switch {
         Switch::RootOnly,
         Switch::FlowInMarker,
         Switch::MessageMarker,
-        Switch::LeaseInSession,
+        Switch::OneLeaseTerm,
         Switch::SettleLongEnough,
     ];
 }

@@ -116,8 +116,10 @@ fn effect_as_booked(world: &mut World<'_>, flow: usize, item: Item, kinds: &[Kin
     world.checks.compared(Promise::OneStart);
     match what {
         What::Start => {
-            let starts = world.checks.starts.get(&place).map_or(0, Vec::len);
-            if starts != usize::from(accepted) {
+            let starts = world.checks.starts.get(&place).cloned().unwrap_or_default();
+            let late = starts.iter().any(|id| world.engine.instances[*id].late);
+            let starts = starts.len();
+            if !late && starts != usize::from(accepted) {
                 let text = format!("event {event} of f{flow}: accepted {accepted}, instances {starts} ({kinds:?})");
                 world.violated(Promise::OneStart, text);
             }
@@ -172,13 +174,22 @@ fn doubles_found(world: &mut World<'_>) {
         world.checks.compared(Promise::OneStart);
         let starts = world.checks.starts.get(&(flow, event)).cloned().unwrap_or_default();
         let late = starts.iter().filter(|id| world.engine.instances[**id].late);
+        // Whoever accepted it after a doubt looks again later: instances that were there by then are seen.
+        let accepted = world.checks.accepted_by.get(&(flow, event)).copied();
+        let looked = accepted.is_some_and(|(at, worker, life)| {
+            let all_there = starts.iter().all(|id| world.engine.instances[*id].started <= at);
+            all_there && world.workers[worker].life == life
+        });
         let sender_lives = late.clone().all(|id| {
             let (worker, life) = world.engine.instances[*id].sender;
             world.workers[worker].life == life
         });
+        // An id that was used for two business keys is looked for under one of them.
+        let businesses: std::collections::BTreeSet<u8> =
+            starts.iter().map(|id| world.engine.instances[*id].business).collect();
         if found {
             world.checks.doubles_found += 1;
-        } else if sender_lives {
+        } else if (sender_lives || looked) && businesses.len() < 2 {
             let text = format!("event {event} of f{flow} has the instances {starts:?}, and nobody found out");
             world.violated(Promise::OneStart, text);
         } else {

@@ -3,8 +3,7 @@
 use crate::rng::Rng;
 
 /// How long after its sending a request may take effect: the promise of the engine, and what workers are told. All times are in milliseconds.
-pub(crate) const SETTLE: u64 = 1000;
-pub(crate) const LEASE_TERM: u64 = 800;
+pub(crate) const SETTLE: u64 = 2500;
 /// After so long without a heartbeat the coordinator takes a member's partitions away.
 pub(crate) const SESSION: u64 = 1200;
 pub(crate) const HEARTBEAT: u64 = 100;
@@ -16,8 +15,6 @@ pub(crate) const DRAIN_WITHIN: u64 = 300;
 pub(crate) const REVOKE_TIMEOUT: u64 = 1500;
 pub(crate) const HOLD_FOR: u64 = 2000;
 pub(crate) const GIVE_UP_AFTER: u64 = 2500;
-/// Faults end here; from then on everything must come to rest.
-pub(crate) const FAULTS_UNTIL: u64 = 14_000;
 
 /// One run, before it is run.
 #[derive(Clone, Debug)]
@@ -37,6 +34,8 @@ pub(crate) struct Config {
     /// Per flow.
     pub workers: usize,
     pub history_lag: u64,
+    /// Sometimes longer than the session: a new owner waits for it all the same.
+    pub lease_term: u64,
     /// Whether two workers of a flow are set to different `settle` times, and requests of each keep to its own.
     pub mixed_settle: bool,
     pub delete_doubles: bool,
@@ -46,6 +45,8 @@ pub(crate) struct Config {
     pub children: u64,
     /// Share of calls that are slow, in percent.
     pub slow: u64,
+    /// Many records of many keys at once, and commits that hang meanwhile.
+    pub dense: bool,
     pub max_in_flight: usize,
     pub max_held: usize,
 }
@@ -99,30 +100,72 @@ pub(crate) struct Fault {
 /// Workers are numbered over all flows: `flow * workers + slot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultKind {
-    Crash { worker: usize, back_after: u64 },
-    Freeze { worker: usize, length: u64 },
-    /// The next start freezes its worker between the lease check and the first byte.
-    FreezeSender { worker: usize, length: u64 },
+    Crash {
+        worker: usize,
+        back_after: u64,
+    },
+    Freeze {
+        worker: usize,
+        length: u64,
+    },
+    /// The next start freezes its worker between the lease check and the first byte; or just before the check.
+    FreezeSender {
+        worker: usize,
+        length: u64,
+        checked: bool,
+        dies: bool,
+    },
     /// Coordinator and leaders are out of reach.
-    CutKafka { worker: usize, length: u64 },
+    CutKafka {
+        worker: usize,
+        length: u64,
+    },
     /// The coordinator is out of reach; records keep coming.
-    CutCoordinator { worker: usize, length: u64 },
-    Leave { worker: usize, back_after: u64 },
+    CutCoordinator {
+        worker: usize,
+        length: u64,
+    },
+    Leave {
+        worker: usize,
+        back_after: u64,
+    },
     /// The group's assignment moves round by one.
-    Rotate { flow: usize },
+    Rotate {
+        flow: usize,
+    },
     /// The next call meets this.
     Call(CallFault),
-    Outage { kind: Outage, length: u64 },
+    Outage {
+        kind: Outage,
+        length: u64,
+    },
     AbortCommit,
     /// The next commit takes effect, its answer comes late.
-    SlowCommit { length: u64 },
+    SlowCommit {
+        length: u64,
+    },
     /// The next transaction's markers reach their partitions late.
-    SlowMarkers { length: u64 },
-    ProducerFenced { worker: usize },
-    DamageMetadata { flow: usize, partition: i32, damage: Damage },
+    SlowMarkers {
+        length: u64,
+    },
+    ProducerFenced {
+        worker: usize,
+    },
+    DamageMetadata {
+        flow: usize,
+        partition: i32,
+        damage: Damage,
+    },
     /// Everybody of the flow is gone long enough for the offsets to be touched, then comes back.
-    ResetOffsets { flow: usize, lost: bool },
-    TruncateLedger { flow: usize, partition: i32, keep: usize },
+    ResetOffsets {
+        flow: usize,
+        lost: bool,
+    },
+    TruncateLedger {
+        flow: usize,
+        partition: i32,
+        keep: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,12 +208,14 @@ impl Scenario {
             flows: if rng.chance(20) { 2 } else { 1 },
             partitions: rng.pick(&[1, 1, 2, 2, 3]),
             workers: rng.pick(&[2, 2, 3]),
+            lease_term: rng.pick(&[800, 800, 2200]),
             history_lag: rng.pick(&[200, 200, 0]),
             mixed_settle: rng.chance(25),
             delete_doubles: rng.chance(50),
             split_topics: rng.chance(30),
             children: rng.pick(&[0, 30]),
             slow: rng.pick(&[0, 0, 10, 30]),
+            dense: rng.chance(12),
             max_in_flight: rng.pick(&[2, 4, 8]),
             max_held: rng.pick(&[4, 10, 40]),
         };
@@ -188,11 +233,13 @@ impl Scenario {
 
 fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
     let mut count = rng.between(2, 12);
-    if rng.chance(15) {
-        count += rng.below(26);
+    if rng.chance(25) {
+        count += rng.below(30);
     }
-    let keys = rng.between(1, 5);
-    let pace = rng.pick(&[20, 150, 600]);
+    let (mut keys, mut pace) = (rng.between(1, 8), rng.pick(&[5, 20, 150, 600]));
+    if config.dense {
+        (count, keys, pace) = (rng.between(20, 40), 12, 5);
+    }
     let mut at = rng.below(300);
     let mut planned: Vec<Planned> = Vec::new();
     for event in 0..count as u32 {
@@ -203,7 +250,13 @@ fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
             (again.at, again.gap) = (at, gap);
             match rng.below(6) {
                 // Another key of the same partition: keys are spread over partitions by their remainder.
-                0 | 1 => again.key += config.partitions as u8,
+                0 => again.key += config.partitions as u8,
+                // Another event under a used id: it must wait for the first all the same.
+                1 => {
+                    again.key += config.partitions as u8;
+                    again.business += 1;
+                    again.payload += 1;
+                }
                 2 => again.payload += 1,
                 _ => {}
             }
@@ -229,7 +282,7 @@ fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
             payload: 1,
             what,
             refused: rng.chance(3),
-            failing: rng.chance(2),
+            failing: rng.chance(4),
             huge: rng.chance(3),
         });
     }
@@ -265,6 +318,9 @@ fn faults(rng: &mut Rng, config: &Config) -> Vec<Fault> {
         let kind = fault(rng, config, all);
         faults.push(Fault { at, kind });
     }
+    if config.dense {
+        hanging_commits(rng, all, &mut faults);
+    }
     if rng.chance(25) {
         take_over_chain(rng, all, &mut faults);
     }
@@ -273,6 +329,18 @@ fn faults(rng: &mut Rng, config: &Config) -> Vec<Fault> {
     }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// Commits are slow, then hang: what is dispatched meanwhile stays below the last horizon that is really committed.
+fn hanging_commits(rng: &mut Rng, all: usize, faults: &mut Vec<Fault>) {
+    let mut at = rng.between(20, 300);
+    for _ in 0..rng.between(1, 3) {
+        faults.push(Fault { at, kind: FaultKind::SlowCommit { length: rng.between(20, 150) } });
+        at += rng.between(20, 200);
+    }
+    let worker = rng.below(all as u64) as usize;
+    let kind = FaultKind::CutCoordinator { worker, length: rng.between(SESSION, 3000) };
+    faults.push(Fault { at, kind });
 }
 
 /// W1 → W2 → W3 inside one lease term or a little more: what nobody has verified yet is handed on.
@@ -287,6 +355,14 @@ fn take_over_chain(rng: &mut Rng, all: usize, faults: &mut Vec<Fault>) {
             _ => FaultKind::Rotate { flow: 0 },
         };
         faults.push(Fault { at, kind });
+        if rng.chance(50) {
+            let length = rng.between(300, 2500);
+            faults.push(Fault { at: at.saturating_sub(rng.below(30)), kind: FaultKind::SlowMarkers { length } });
+        }
+        if rng.chance(50) {
+            let at = at + rng.between(SESSION - 100, SESSION + 900);
+            faults.push(Fault { at, kind: FaultKind::Call(CallFault::LateEffect) });
+        }
         at += rng.between(50, SESSION + 600);
         worker = (worker + 1) % all;
     }
@@ -300,7 +376,10 @@ fn fault(rng: &mut Rng, config: &Config, all: usize) -> FaultKind {
     match rng.below(32) {
         0..4 => FaultKind::Crash { worker, back_after },
         4..6 => FaultKind::Freeze { worker, length: rng.between(100, 3500) },
-        6 | 7 => FaultKind::FreezeSender { worker, length: rng.between(400, 4000) },
+        6 | 7 => {
+            let (length, checked) = (rng.between(400, 12_000), rng.chance(70));
+            FaultKind::FreezeSender { worker, length, checked, dies: rng.chance(30) }
+        }
         8 | 9 => FaultKind::CutKafka { worker, length: rng.between(100, 3500) },
         10..13 => FaultKind::CutCoordinator { worker, length: rng.between(100, 3500) },
         13 | 14 => FaultKind::Leave { worker, back_after },
@@ -314,6 +393,8 @@ fn fault(rng: &mut Rng, config: &Config, all: usize) -> FaultKind {
         21 => FaultKind::SlowCommit { length: rng.between(50, 1500) },
         22 | 23 => FaultKind::SlowMarkers { length: rng.between(50, 1500) },
         24 => FaultKind::ProducerFenced { worker },
+        // What cannot be read does not say either for how long its writer's requests may take effect.
+        25 | 26 if config.mixed_settle => FaultKind::Rotate { flow },
         25 | 26 => {
             let damage = rng.pick(&[Damage::Flipped, Damage::Foreign, Damage::Newer, Damage::Gone]);
             FaultKind::DamageMetadata { flow, partition, damage }

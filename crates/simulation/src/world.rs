@@ -48,7 +48,10 @@ pub(crate) enum Event {
     /// A freeze or a cut may be over.
     Heal(usize),
     /// The operator finds the group empty and touches its offsets.
-    Touch { flow: usize, lost: bool },
+    Touch {
+        flow: usize,
+        lost: bool,
+    },
     OutageEnds,
     /// For a process: void when that life is over, late when it is frozen.
     Worker(usize, u32, Wake),
@@ -95,6 +98,8 @@ pub(crate) struct Request {
     pub sent: u64,
     /// Within so long after its sending it takes effect or never.
     pub settle: u64,
+    /// The end of its lease, when its sender froze after the check.
+    pub until: Option<Moment>,
     /// It left after its lease was over: the frozen sender, the stated residue.
     pub late: bool,
     pub answered: bool,

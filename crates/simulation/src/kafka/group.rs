@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::TOPICS;
 use crate::scenario::{REVOKE_TIMEOUT, SESSION};
-use crate::worker::Wake;
+use crate::worker::{Told, Wake};
 use crate::world::{Event, World};
 
 pub(crate) type Assignment = Vec<(u16, i32)>;
@@ -30,12 +30,25 @@ pub(crate) struct Member {
 
 #[derive(Debug)]
 pub(crate) enum GroupEvent {
-    Join { worker: usize, life: u32 },
-    Leave { member: u64 },
+    Join {
+        worker: usize,
+        life: u32,
+    },
+    Leave {
+        member: u64,
+    },
     /// The session of a member is over unless it is heard again.
-    SessionOver { member: u64 },
-    RevokeTimedOut { member: u64, revoked: Assignment },
-    Revoked { member: u64, revoked: Assignment },
+    SessionOver {
+        member: u64,
+    },
+    RevokeTimedOut {
+        member: u64,
+        revoked: Assignment,
+    },
+    Revoked {
+        member: u64,
+        revoked: Assignment,
+    },
 }
 
 impl World<'_> {
@@ -98,9 +111,10 @@ impl World<'_> {
     pub(crate) fn hears_of_removal(&mut self, worker: usize) {
         let process = &self.workers[worker];
         let Some(member) = process.member else { return };
-        if process.up && process.reaches_coordinator() && !self.kafka.groups[process.flow].members.contains_key(&member) {
+        if process.up && process.reaches_coordinator() && !self.kafka.groups[process.flow].members.contains_key(&member)
+        {
             let after = self.rng.between(1, crate::scenario::HEARTBEAT);
-            self.wake(worker, after, Wake::Fenced(member));
+            self.wake(worker, after, Wake::Told(member, Told::Fenced));
         }
     }
 
@@ -173,8 +187,8 @@ impl World<'_> {
             let Some(found) = self.kafka.groups[flow].members.get_mut(&member) else { return };
             found.told_at = found.told_at.max(now + after);
             let (at, worker, life) = (found.told_at, found.worker, found.life);
-            let wake = if gets { Wake::Assigned(member, part) } else { Wake::Revoked(member, part) };
-            self.schedule(at, Event::Worker(worker, life, wake));
+            let told = if gets { Told::Assigned(part) } else { Told::Revoked(part) };
+            self.schedule(at, Event::Worker(worker, life, Wake::Told(member, told)));
         }
     }
 }

@@ -82,20 +82,20 @@ impl World<'_> {
 
     /// One step of: committed offsets (waiting for transactions that are pending on them), the ledger's end (read_uncommitted),
     /// the ledger up to there (read_committed).
-    pub(crate) fn restore_step(&mut self, worker: usize, partition: i32, step: RestoreStep) {
+    pub(crate) fn restore_step(&mut self, worker: usize, partition: i32, step: RestoreStep, number: u64) {
         if !self.workers[worker].reaches_leaders() {
-            return self.wake(worker, 20, Wake::Restore(partition, step));
+            return self.wake(worker, 20, Wake::Restore(partition, step, number));
         }
         let flow = self.workers[worker].flow;
         match step {
             RestoreStep::Offsets => {
                 if self.switches.holds(Switch::StableOffsets) && self.pending(flow, partition) {
-                    return self.wake(worker, 15, Wake::Restore(partition, step));
+                    return self.wake(worker, 15, Wake::Restore(partition, step, number));
                 }
                 let positions = (0..TOPICS).map(|topic| self.position(flow, topic, partition)).collect();
                 self.workers[worker].restoring.insert(partition, Restoring { positions, ledger_end: 0 });
                 let net = self.net();
-                self.wake(worker, net, Wake::Restore(partition, RestoreStep::Ends));
+                self.wake(worker, net, Wake::Restore(partition, RestoreStep::Ends, number));
             }
             RestoreStep::Ends => {
                 let end = self.kafka.ledgers[flow][partition as usize].end;
@@ -103,13 +103,13 @@ impl World<'_> {
                     restoring.ledger_end = end;
                 }
                 let net = self.net();
-                self.wake(worker, net, Wake::Restore(partition, RestoreStep::Ledger));
+                self.wake(worker, net, Wake::Restore(partition, RestoreStep::Ledger, number));
             }
-            RestoreStep::Ledger => self.restore_ledger(worker, flow, partition),
+            RestoreStep::Ledger => self.restore_ledger(worker, flow, partition, number),
         }
     }
 
-    fn restore_ledger(&mut self, worker: usize, flow: usize, partition: i32) {
+    fn restore_ledger(&mut self, worker: usize, flow: usize, partition: i32, number: u64) {
         let Some(restoring) = self.workers[worker].restoring.get(&partition) else { return };
         let end = restoring.ledger_end;
         let to_the_end = self.switches.holds(Switch::LedgerToItsEnd);
@@ -121,7 +121,7 @@ impl World<'_> {
             match transaction.map_or(Some(true), |index| self.kafka.transactions[index].seen_in(partition)) {
                 // The last stable offset: read_committed reads no further until the marker is there.
                 None if to_the_end => {
-                    return self.wake(worker, 15, Wake::Restore(partition, RestoreStep::Ledger));
+                    return self.wake(worker, 15, Wake::Restore(partition, RestoreStep::Ledger, number));
                 }
                 None => break,
                 Some(false) => {}
@@ -139,7 +139,11 @@ impl World<'_> {
         self.tell(|| {
             let read = |position: &Position| format!("next {} {:?}", position.next.get(), position.metadata);
             let read: Vec<_> = positions.iter().map(read).collect();
-            format!("w{worker}      restored {partition}: {} begun {begun}, {} remembered", read.join("; "), remembered.len())
+            format!(
+                "w{worker}      restored {partition}: {} begun {begun}, {} remembered",
+                read.join("; "),
+                remembered.len()
+            )
         });
         self.step(worker, Input::Restored(Partition::new(partition), Restored { positions, remembered }));
     }
@@ -168,9 +172,9 @@ impl World<'_> {
         }
     }
 
-    pub(crate) fn log_ends(&mut self, worker: usize, partition: i32) {
+    pub(crate) fn log_ends(&mut self, worker: usize, partition: i32, number: u64) {
         if !self.workers[worker].reaches_leaders() {
-            return self.wake(worker, 20, Wake::LogEnds(partition));
+            return self.wake(worker, 20, Wake::LogEnds(partition, number));
         }
         let flow = self.workers[worker].flow;
         let end = |topic| (TopicId(topic), NextOffset::new(self.kafka.log(flow, topic, partition).end));

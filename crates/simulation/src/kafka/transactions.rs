@@ -81,8 +81,10 @@ impl World<'_> {
 
     /// Whether markers of an earlier transaction of the producer are on their way: until then the broker takes nothing new.
     pub(crate) fn markers_missing(&self, worker: usize) -> bool {
-        let of_worker = |transaction: &&Transaction| transaction.worker == worker && transaction.state == State::Committed;
-        let missing = |transaction: &Transaction| !transaction.offsets_marked || transaction.marked != transaction.touched;
+        let of_worker =
+            |transaction: &&Transaction| transaction.worker == worker && transaction.state == State::Committed;
+        let missing =
+            |transaction: &Transaction| !transaction.offsets_marked || transaction.marked != transaction.touched;
         self.kafka.transactions.iter().filter(of_worker).any(missing)
     }
 
@@ -166,8 +168,13 @@ impl World<'_> {
         self.kafka.transactions[index].state = State::Committed;
         let lines = self.kafka.transactions[index].lines.clone();
         self.tell(|| {
-            let line = |(topic, partition, committed): &(u16, i32, Committed)| format!("{topic}/{partition}→{}", committed.next);
-            format!("kafka   t{index} of w{worker} is committed: {}", lines.iter().map(line).collect::<Vec<_>>().join(" "))
+            let line = |(topic, partition, committed): &(u16, i32, Committed)| {
+                format!("{topic}/{partition}→{}", committed.next)
+            };
+            format!(
+                "kafka   t{index} of w{worker} is committed: {}",
+                lines.iter().map(line).collect::<Vec<_>>().join(" ")
+            )
         });
         self.books_committed(index, &lines);
         let late = std::mem::take(&mut self.kafka.slow_markers);

@@ -17,7 +17,7 @@ impl World<'_> {
         let process = &mut self.workers[worker];
         let (life, settle) = (process.life, process.settle);
         let settle = if self.switches.holds(Switch::SettleLongEnough) { settle } else { settle * 4 };
-        let freeze = process.freeze_next_sender.filter(|_| call == Call::Act);
+        let freeze = process.freeze_next_sender.filter(|(_, checked)| call == Call::Act && *checked);
         let answer = None;
         self.requests.push(Request {
             worker,
@@ -27,15 +27,16 @@ impl World<'_> {
             call,
             sent: 0,
             settle,
+            until: None,
             late: false,
             answered: false,
             answer,
         });
         let index = self.requests.len() - 1;
-        let Some(length) = freeze else { return self.leave_now(index, until) };
+        let Some((length, _)) = freeze else { return self.leave_now(index, until) };
         self.workers[worker].freeze_next_sender = None;
         self.tell(|| format!("fault   w{worker} freezes between the lease check and the sending of {work}"));
-        self.requests[index].late = until.is_some_and(|until| until <= Moment::after_origin(std::time::Duration::from_millis(self.now + length)));
+        self.requests[index].until = until;
         self.wake(worker, 0, Wake::Leaves(index));
         self.freeze(worker, length);
     }
@@ -47,13 +48,18 @@ impl World<'_> {
     }
 
     pub(super) fn leaves(&mut self, index: usize) {
-        let now = self.now;
+        let (now, moment) = (self.now, self.moment());
         let request = &mut self.requests[index];
         request.sent = now;
+        request.late = request.until.is_some_and(|until| until <= moment);
         let (worker, id, work, late) = (request.worker, request.id, request.work, request.late);
         let (name, effect) = (request.call.name(), request.call.has_effect());
         if late {
             self.checks.late_sends += 1;
+            if std::mem::take(&mut self.workers[worker].dies_after_late_send) {
+                let after = self.rng.between(1, 2000);
+                self.wake(worker, after, Wake::Dies);
+            }
         }
         self.checks.calls += 1;
         self.tell(|| format!("w{worker}      {work} sends {name}{}", if late { " late" } else { "" }));
@@ -61,12 +67,17 @@ impl World<'_> {
         let acts = effect && matches!(self.requests[index].call, Call::Act | Call::ActOn(_));
         if let (true, Item::Source(item)) = (acts, work.item) {
             let key = self.scenario.records[item].key;
-            let out = &mut self.workers[worker].effects_out;
-            let busy = out.iter().any(|(_, partition, other)| (*partition, *other) == (work.partition, key));
-            out.push((id, work.partition, key));
+            let process = &mut self.workers[worker];
+            let number = process.restores.get(&work.partition).copied().unwrap_or_default();
+            let lane = (work.partition, key, number);
+            let busy = process.effects_out.iter().any(|(_, p, k, n)| (*p, *k, *n) == lane);
+            process.effects_out.push((id, work.partition, key, number));
             self.checks.compared(Promise::KeyOrder);
             if busy && !late {
-                self.violated(Promise::KeyOrder, format!("w{worker}: two effects of key {key} under way, the second for {work}"));
+                self.violated(
+                    Promise::KeyOrder,
+                    format!("w{worker}: two effects of key {key} under way, the second for {work}"),
+                );
             }
         }
         self.sent(index);

@@ -98,7 +98,9 @@ impl World<'_> {
         if !accepted && self.switches.holds(Switch::OffsetsAccepted) {
             return self.abort(transaction, CommitFault::Aborted("the generation is over".into()));
         }
-        let huge = |resolved: &flow_core::Resolved<Work, ()>| resolved.refused == 0 && is_huge(self.scenario, resolved.work.item);
+        let huge = |resolved: &flow_core::Resolved<Work, ()>| {
+            resolved.refused == 0 && is_huge(self.scenario, resolved.work.item)
+        };
         if let Some(culprit) = batch.resolved.iter().position(huge) {
             *self.checks.faults.entry("broker: record refused as too large").or_default() += 1;
             return self.abort(transaction, CommitFault::TooLarge(culprit, "too large".into()));
@@ -119,7 +121,9 @@ impl World<'_> {
         let Some(batch) = self.workers[worker].batch.take() else { return };
         match outcome {
             Outcome::Committed => {
-                let sent_at = flow_core::Moment::after_origin(std::time::Duration::from_millis(self.workers[worker].offsets_sent_at));
+                let sent_at = flow_core::Moment::after_origin(std::time::Duration::from_millis(
+                    self.workers[worker].offsets_sent_at,
+                ));
                 self.step(worker, Input::Committed(batch, sent_at));
             }
             Outcome::Failed(fault) => {

@@ -2,21 +2,21 @@
 
 mod calls;
 pub(crate) mod commit;
+mod membership;
 pub(crate) mod reader;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use event_model::Partition;
 use flow_core::{
-    Answer, Batch, Call, CommitFault, Effect, Flow, GatePolicy, Input, Moment, RecordId, RetryPolicy, Settings, TopicId,
+    Answer, Batch, Call, CommitFault, Effect, Flow, GatePolicy, Input, Moment, RecordId, RetryPolicy, Settings,
 };
 
 use crate::kafka::TOPICS;
-use crate::kafka::group::{Assignment, GroupEvent};
+use crate::kafka::group::Assignment;
 use crate::kafka::log::Restoring;
 use crate::mutants::{Mutant, Switch, Switches};
-use crate::scenario::{DRAIN_WITHIN, GIVE_UP_AFTER, LEASE_TERM, SESSION, SETTLE, Scenario};
+use crate::scenario::{GIVE_UP_AFTER, SESSION, SETTLE, Scenario};
 use crate::world::{Event, Work, World};
 
 pub(crate) struct Worker {
@@ -37,7 +37,7 @@ pub(crate) struct Worker {
     pub assigned: BTreeSet<(u16, i32)>,
     revoking: Option<Assignment>,
     /// What the coordinator said and the consumer has not heard yet, in order.
-    messages: VecDeque<Wake>,
+    messages: VecDeque<(u64, Told)>,
     leaving: bool,
     /// Where reading goes on, by topic and partition; and up to where an end was reported.
     positions: BTreeMap<(u16, i32), (i64, i64)>,
@@ -45,33 +45,49 @@ pub(crate) struct Worker {
     poll_planned: bool,
     tick_at: Option<u64>,
     pub restoring: BTreeMap<i32, Restoring>,
+    /// How many restores of a partition were begun.
+    restores: BTreeMap<i32, u64>,
     batch: Option<Batch<Work, ()>>,
     /// A partition of the batch was given up since it was closed; that it may be held again does not mend it.
     spoilt: bool,
     /// When `send_offsets` was called last.
     offsets_sent_at: u64,
     settle: u64,
-    pub freeze_next_sender: Option<u64>,
-    /// Calls with an effect that were sent and not answered: their lanes.
-    effects_out: Vec<(RecordId, i32, u8)>,
+    pub freeze_next_sender: Option<(u64, bool)>,
+    /// Calls with an effect that were sent and not answered: their lanes, and which ownership sent them.
+    effects_out: Vec<(RecordId, i32, u8, u64)>,
+    /// Killed soon after a late send.
+    pub dies_after_late_send: bool,
     settings: Settings,
     /// Ticks in a row that moved nothing.
     idle_ticks: u32,
+    /// Since when its gate is closed, and for how long it was closed before.
+    pub gate_closed: (Option<u64>, u64),
+}
+
+/// What a coordinator says.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Assigned(Assignment),
+    Revoked(Assignment),
+    /// It is no member any more.
+    Fenced,
 }
 
 /// What wakes a process.
 #[derive(Debug)]
 pub(crate) enum Wake {
     Tick,
+    Dies,
     Poll,
-    Assigned(u64, Assignment),
-    Revoked(u64, Assignment),
-    Fenced(u64),
+    /// The coordinator says something to a member.
+    Told(u64, Told),
     /// The consumer hears on.
     Hear,
     Epoch(u64, u64),
-    Restore(i32, RestoreStep),
-    LogEnds(i32),
+    /// With the number of the restore: a later one voids it.
+    Restore(i32, RestoreStep, u64),
+    LogEnds(i32, u64),
     Started(i32, Vec<(u16, i64)>),
     /// The sender checks the lease.
     Send(RecordId, Work, Call, Option<Moment>),
@@ -124,14 +140,17 @@ impl Worker {
             poll_planned: false,
             tick_at: None,
             restoring: BTreeMap::new(),
+            restores: BTreeMap::new(),
             batch: None,
             spoilt: false,
             offsets_sent_at: 0,
             settle: settings.settle.as_millis() as u64,
             freeze_next_sender: None,
             effects_out: Vec::new(),
+            dies_after_late_send: false,
             settings,
             idle_ticks: 0,
+            gate_closed: (None, 0),
         }
     }
 
@@ -157,8 +176,9 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
     let ms = Duration::from_millis;
     let config = &scenario.config;
     let short = config.mixed_settle && index % 2 == 1;
-    let settle = if short { SETTLE / 4 } else { SETTLE };
-    let lease = if switches.mutant == Some(Mutant::Switch(Switch::LeaseInSession)) { SESSION * 4 } else { LEASE_TERM };
+    let settle = if short { SETTLE / 8 } else { SETTLE };
+    let longer = switches.mutant == Some(Mutant::Switch(Switch::OneLeaseTerm)) && index.is_multiple_of(2);
+    let lease = if longer { config.lease_term + SESSION * 3 } else { config.lease_term };
     let settle = if switches.mutant == Some(Mutant::Switch(Switch::SettleLongEnough)) { settle / 4 } else { settle };
     Settings {
         topics: TOPICS,
@@ -180,10 +200,6 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
     }
 }
 
-fn places(assignment: &[(u16, i32)]) -> Vec<(TopicId, Partition)> {
-    assignment.iter().map(|(topic, partition)| (TopicId(*topic), Partition::new(*partition))).collect()
-}
-
 impl World<'_> {
     pub(crate) fn woken(&mut self, index: usize, life: u32, wake: Wake) {
         let worker = &mut self.workers[index];
@@ -196,9 +212,13 @@ impl World<'_> {
         }
         match wake {
             Wake::Tick => self.tick(index),
+            Wake::Dies => {
+                self.crash(index);
+                self.schedule(self.now + 700, Event::Boot(index));
+            }
             Wake::Poll => self.poll(index),
-            Wake::Assigned(..) | Wake::Revoked(..) | Wake::Fenced(_) => {
-                worker.messages.push_back(wake);
+            Wake::Told(member, told) => {
+                worker.messages.push_back((member, told));
                 self.hear_messages(index);
             }
             Wake::Hear => self.hear_messages(index),
@@ -207,12 +227,16 @@ impl World<'_> {
                     worker.epoch = worker.epoch.max(epoch);
                 }
             }
-            Wake::Restore(partition, step) => {
-                if self.workers[index].holds_all_of(partition) {
-                    self.restore_step(index, partition, step);
+            Wake::Restore(partition, step, number) => {
+                if worker.is_current(partition, number) {
+                    self.restore_step(index, partition, step, number);
                 }
             }
-            Wake::LogEnds(partition) => self.log_ends(index, partition),
+            Wake::LogEnds(partition, number) => {
+                if worker.is_current(partition, number) {
+                    self.log_ends(index, partition, number);
+                }
+            }
             Wake::Started(partition, positions) => self.started(index, partition, positions),
             Wake::Send(id, work, call, until) => self.send(index, id, work, call, until),
             Wake::Leaves(request) => self.leaves(request),
@@ -238,6 +262,7 @@ impl World<'_> {
         let mut effects = Vec::new();
         let now = self.moment();
         self.workers[index].core.step(now, input, &mut effects);
+        self.watch_gate(index);
         self.bounded(index);
         let moved = !effects.is_empty();
         for effect in effects {
@@ -275,7 +300,14 @@ impl World<'_> {
         match effect {
             Effect::Call { id, work, call, until } => {
                 let after = self.rng.pick(&[0, 0, 0, 1, 3]);
+                let freeze =
+                    self.workers[index].freeze_next_sender.filter(|(_, checked)| call == Call::Act && !checked);
                 self.wake(index, after, Wake::Send(id, work, call, until));
+                if let Some((length, _)) = freeze {
+                    self.workers[index].freeze_next_sender = None;
+                    self.tell(|| format!("fault   w{index} freezes before the lease check of {work}"));
+                    self.freeze(index, length);
+                }
             }
             Effect::Probe => {
                 let after = self.net() * 2;
@@ -284,11 +316,15 @@ impl World<'_> {
             Effect::Commit(batch) => self.commit(index, batch),
             Effect::Restore(partition) => {
                 let net = self.net();
-                self.wake(index, net, Wake::Restore(partition.get(), RestoreStep::Offsets));
+                let number = self.workers[index].restores.entry(partition.get()).or_default();
+                *number += 1;
+                let number = *number;
+                self.wake(index, net, Wake::Restore(partition.get(), RestoreStep::Offsets, number));
             }
             Effect::LogEnds(partition) => {
                 let net = self.net();
-                self.wake(index, net, Wake::LogEnds(partition.get()));
+                let number = self.workers[index].restores.get(&partition.get()).copied().unwrap_or_default();
+                self.wake(index, net, Wake::LogEnds(partition.get(), number));
             }
             Effect::Start(partition, positions) => {
                 let positions = positions.into_iter().map(|(topic, next)| (topic.0, next.get())).collect();
@@ -306,139 +342,16 @@ impl World<'_> {
             Effect::Notice(notice) => self.notice(index, notice),
         }
     }
-
-    fn hear_messages(&mut self, index: usize) {
-        // The callback of a revoke stands inside poll: nothing else is heard until it ends.
-        while self.workers[index].up && self.workers[index].revoking.is_none() {
-            if !self.workers[index].reaches_coordinator() && !self.workers[index].messages.is_empty() {
-                return self.wake(index, 20, Wake::Hear);
-            }
-            let Some(message) = self.workers[index].messages.pop_front() else { return };
-            self.told_by_coordinator(index, message);
-        }
-    }
-
-    fn told_by_coordinator(&mut self, index: usize, wake: Wake) {
-        let worker = &self.workers[index];
-        let known = |member: u64| worker.member == Some(member);
-        let in_group = |member: u64| self.kafka.groups[worker.flow].members.contains_key(&member);
-        match wake {
-            Wake::Assigned(member, _) | Wake::Revoked(member, _) if !known(member) || !in_group(member) => {}
-            Wake::Assigned(_, assigned) => {
-                self.tell(|| format!("w{index}      assigned {assigned:?}"));
-                self.workers[index].assigned.extend(assigned.iter().copied());
-                self.step(index, Input::Assigned(places(&assigned)));
-            }
-            Wake::Revoked(_, revoked) => {
-                self.tell(|| format!("w{index}      revoked {revoked:?}"));
-                self.workers[index].revoking = Some(revoked.clone());
-                let within = Duration::from_millis(DRAIN_WITHIN);
-                self.step(index, Input::Revoked { partitions: places(&revoked), within });
-            }
-            Wake::Fenced(member) if known(member) => {
-                let worker = &mut self.workers[index];
-                let lost: Assignment = std::mem::take(&mut worker.assigned).into_iter().collect();
-                (worker.member, worker.epoch) = (None, 0);
-                self.workers[index].spoil_batch(&lost);
-                self.tell(|| format!("w{index}      lost {lost:?}"));
-                self.step(index, Input::Lost(places(&lost)));
-                self.join(index);
-            }
-            _ => {}
-        }
-    }
-
-    fn released(&mut self, index: usize) {
-        let worker = &mut self.workers[index];
-        let (flow, member) = (worker.flow, worker.member);
-        let revoked = worker.revoking.take();
-        self.tell(|| format!("w{index}      released {revoked:?}"));
-        if self.workers[index].leaving {
-            self.workers[index].up = false;
-            if let Some(member) = member {
-                let net = self.net();
-                self.schedule(self.now + net, Event::Group(flow, GroupEvent::Leave { member }));
-            }
-            return;
-        }
-        let Some(revoked) = revoked else { return };
-        self.workers[index].assigned.retain(|place| !revoked.contains(place));
-        self.workers[index].spoil_batch(&revoked);
-        if let Some(member) = member {
-            let net = self.net();
-            self.schedule(self.now + net, Event::Group(flow, GroupEvent::Revoked { member, revoked }));
-        }
-        self.wake_reader(index, 1);
-        self.wake(index, 1, Wake::Hear);
-    }
-
-    pub(crate) fn boot(&mut self, index: usize) {
-        if self.workers[index].up {
-            return;
-        }
-        let life = self.workers[index].life + 1;
-        self.workers[index] = Worker { life, up: true, ..Worker::new(self.scenario, &self.switches, index) };
-        self.tell(|| format!("w{index}      starts, life {life}"));
-        self.init_transactions(index);
-        self.join(index);
-    }
-
-    fn join(&mut self, index: usize) {
-        let (flow, life) = (self.workers[index].flow, self.workers[index].life);
-        let net = self.net();
-        self.schedule(self.now + net, Event::Group(flow, GroupEvent::Join { worker: index, life }));
-    }
-
-    pub(crate) fn crash(&mut self, index: usize) {
-        self.goes_silent(index);
-        let worker = &mut self.workers[index];
-        worker.up = false;
-        worker.life += 1;
-        self.tell(|| format!("fault   w{index} is killed"));
-    }
-
-    /// Finish, give back, leave.
-    pub(crate) fn leave(&mut self, index: usize) {
-        let worker = &mut self.workers[index];
-        if worker.leaving {
-            return;
-        }
-        worker.leaving = true;
-        self.tell(|| format!("fault   w{index} is asked to end"));
-        self.step(index, Input::Shutdown { within: Duration::from_millis(DRAIN_WITHIN) });
-    }
-
-    /// Whether the coordinator hears of a process: it goes silent, or is heard again.
-    pub(crate) fn hear(&mut self, index: usize) {
-        let now = self.now;
-        let worker = &mut self.workers[index];
-        let silent = worker.frozen_until > now || worker.cut_until > now;
-        if silent && worker.silent.is_none() {
-            worker.silent = Some(now);
-            self.goes_silent(index);
-        } else if !silent && worker.silent.take().is_some() {
-            self.hears_of_removal(index);
-            self.wake_reader(index, 1);
-        }
-    }
-
-    pub(crate) fn heal(&mut self, index: usize) {
-        let now = self.now;
-        let worker = &mut self.workers[index];
-        if worker.cut_until <= now {
-            worker.cut_until = 0;
-        }
-        if worker.leaders_cut_until <= now {
-            worker.leaders_cut_until = 0;
-        }
-        self.hear(index);
-    }
 }
 
 impl Worker {
     fn spoil_batch(&mut self, gone: &[(u16, i32)]) {
         let lines = self.batch.iter().flat_map(|batch| &batch.offsets);
         self.spoilt |= lines.into_iter().any(|line| gone.contains(&(line.topic.0, line.partition.get())));
+    }
+
+    fn is_current(&self, partition: i32, number: u64) -> bool {
+        self.holds_all_of(partition) && self.restores.get(&partition) == Some(&number)
     }
 
     fn holds_all_of(&self, partition: i32) -> bool {
@@ -448,8 +361,5 @@ impl Worker {
 
 /// How a call ended, for the trace.
 pub(crate) fn brief(answer: &Answer<()>) -> String {
-    match answer {
-        Answer::Failed(failure) => format!("{:?}", failure.fault),
-        other => format!("{other:?}"),
-    }
+    if let Answer::Failed(failure) = answer { format!("{:?}", failure.fault) } else { format!("{answer:?}") }
 }
