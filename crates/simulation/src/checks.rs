@@ -244,7 +244,11 @@ impl World<'_> {
         let starts = self.checks.starts.get(&(work.flow, planned.event));
         let late = starts.is_some_and(|starts| starts.iter().any(|id| self.engine.instances[*id].late));
         let forgotten = self.checks.forgotten.contains(&(work.flow, planned.event));
-        if late || forgotten || self.requests[request].late {
+        // A committed dead letter is redone only where the map that knew it was lost, and then out of its order.
+        let place = (work.flow, work.topic, work.partition, work.offset);
+        let kinds = self.checks.ever.get(&place);
+        let redone = kinds.is_some_and(|kinds| kinds.iter().any(|kind| matches!(kind, Kind::DeadLettered(_))));
+        if late || forgotten || redone || self.requests[request].late {
             return;
         }
         let key = planned.key;

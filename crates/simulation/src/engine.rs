@@ -78,6 +78,7 @@ impl World<'_> {
         let quick = self.net() + self.rng.between(1, 20);
         let late = self.rng.between(quick, settle.saturating_sub(1));
         let takes = if slow { late } else { quick };
+        let late = self.rng.between(quick.max(settle * 2 / 3), settle.saturating_sub(1));
         // What is about an effect waits for a call that has one.
         let meets =
             |fault: &CallFault| effect || !matches!(fault, CallFault::LateEffect | CallFault::UnavailableLateEffect);

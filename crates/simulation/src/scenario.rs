@@ -348,10 +348,10 @@ fn take_over_chain(rng: &mut Rng, all: usize, faults: &mut Vec<Fault>) {
     let mut at = rng.below(2500);
     let mut worker = rng.below(all as u64) as usize;
     for _ in 0..rng.between(2, 4) {
-        let kind = match rng.below(4) {
+        let kind = match rng.below(6) {
             0 => FaultKind::Crash { worker, back_after: rng.between(100, 3000) },
             1 => FaultKind::Leave { worker, back_after: rng.between(100, 3000) },
-            2 => FaultKind::CutCoordinator { worker, length: rng.between(SESSION, 3000) },
+            2..5 => FaultKind::CutCoordinator { worker, length: rng.between(SESSION, 3000) },
             _ => FaultKind::Rotate { flow: 0 },
         };
         faults.push(Fault { at, kind });
