@@ -182,7 +182,11 @@ fn doubles_found(world: &mut World<'_>) {
         });
         let sender_lives = late.clone().all(|id| {
             let (worker, life) = world.engine.instances[*id].sender;
-            world.workers[worker].life == life
+            // One that came after the late one may come after the count too; its own second look, if any, is above.
+            let last = starts
+                .iter()
+                .all(|other| world.engine.instances[*other].started <= world.engine.instances[*id].started);
+            last && world.workers[worker].life == life
         });
         // An id that was used for two business keys is looked for under one of them.
         let businesses: std::collections::BTreeSet<u8> =
