@@ -176,10 +176,15 @@ fn doubles_found(world: &mut World<'_>) {
         let late = starts.iter().filter(|id| world.engine.instances[**id].late);
         // Whoever accepted it after a doubt looks again later: instances that were there by then are seen.
         let accepted = world.checks.accepted_by.get(&(flow, event)).copied();
-        let looked = accepted.is_some_and(|(at, worker, life)| {
-            let all_there = starts.iter().all(|id| world.engine.instances[*id].started <= at);
-            all_there && world.workers[worker].life == life
-        });
+        let places = world.checks.accepted.get(&(flow, event)).cloned().unwrap_or_default();
+        // Only the record that was sent late is in doubt for its next owner; a repeat elsewhere is not.
+        let mut late_ones = starts.iter().map(|id| &world.engine.instances[*id]).filter(|instance| instance.late);
+        let same_record = late_ones.all(|instance| places.contains(&(instance.partition, instance.offset)));
+        let looked = same_record
+            && accepted.is_some_and(|(at, worker, life)| {
+                let all_there = starts.iter().all(|id| world.engine.instances[*id].started <= at);
+                all_there && world.workers[worker].life == life
+            });
         let sender_lives = late.clone().all(|id| {
             let (worker, life) = world.engine.instances[*id].sender;
             // One that came after the late one may come after the count too; its own second look, if any, is above.
