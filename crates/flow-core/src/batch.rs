@@ -128,6 +128,7 @@ impl<W, O> Gathering<W, O> {
         if self.in_flight || self.not_before.is_some_and(|t| now < t) {
             return None;
         }
+        // Over, also when nothing is left to say: a deadline in the past would wake the driver without end.
         self.not_before = None;
         let due = self.waiting.len() >= self.limit || self.since.is_some_and(|t| now.since(t) >= self.linger);
         let nothing_to_say = self.waiting.is_empty() && !offsets_only;

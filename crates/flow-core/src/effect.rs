@@ -31,9 +31,10 @@ pub enum Effect<W, O> {
     /// Write a batch in one transaction; answer with `Committed` or `CommitFailed`.
     Commit(Batch<W, O>),
     /// Read what Kafka knows of the partition, in this order: the committed offsets of every topic (read_committed), the ends of
-    /// ledger and state (read_uncommitted), then both up to there (read_committed). Answer with `Restored`.
+    /// ledger and state (read_uncommitted), then both up to there (read_committed). Answer with `Restored`. What an earlier `Restore`
+    /// of the same partition read is never answered once a new one is asked for: it may be older than what others committed since.
     Restore(Partition),
-    /// Read where the logs of the partition end now; answer with `LogEnds`.
+    /// Read where the logs of the partition end now; answer with `LogEnds`, unless the partition was given up meanwhile.
     LogEnds(Partition),
     /// Seek to the positions and let records flow; answer with `Started`.
     Start(Partition, Vec<(TopicId, NextOffset)>),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::guards::{Guard, holds};
 use crate::input::Command;
 use crate::protocol::Call;
 
@@ -110,6 +111,7 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
     let record = |ambiguous| Fate::Retry { blame: Blame::Record, ambiguous };
     match fault {
         Fault::Unsent | Fault::RateLimited => endpoint(false),
+        Fault::Unavailable if !holds(Guard::UnavailableIsAmbiguous) => endpoint(false),
         Fault::TimedOut | Fault::Broken | Fault::Unavailable | Fault::Gateway | Fault::ServerError => {
             endpoint(ambiguous)
         }

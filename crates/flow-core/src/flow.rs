@@ -16,6 +16,7 @@ use crate::batch::Gathering;
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::gate::{Gate, GatePolicy, Polled};
+use crate::guards::{Guard, holds};
 use crate::input::{Input, LaneKey, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
 use crate::ledger::EventHash;
@@ -105,6 +106,8 @@ struct Entry<W> {
     work: W,
     plan: Plan,
     protocol: Option<Protocol>,
+    /// Whether its turns end with the commit: it ended without an effect, and might have one if it had to be redone.
+    turns_end_committed: bool,
     state: State,
 }
 
@@ -114,9 +117,9 @@ impl<W> Entry<W> {
     }
 
     fn turns(&self) -> impl Iterator<Item = Turn> {
-        let key = Turn::Key(self.lane.clone());
-        let event = self.identity.map(|(event, _)| Turn::Event(event));
-        [Some(key), event, self.business.map(Turn::Business)].into_iter().flatten()
+        let key = Some(Turn::Key(self.lane.clone())).filter(|_| holds(Guard::KeyTurn));
+        let event = self.identity.map(|(event, _)| Turn::Event(event)).filter(|_| holds(Guard::EventTurn));
+        [key, event, self.business.map(Turn::Business)].into_iter().flatten()
     }
 
     /// Whether its effect may be there, or still come.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use event_model::{NextOffset, Offset};
 
+use crate::guards::{Guard, holds};
+
 /// Whether the broker delivered an offset for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -38,7 +40,7 @@ impl Frontier {
     pub fn restored(position: NextOffset, runs: &[(i64, i64)]) -> Frontier {
         let mut frontier = Frontier::at(position);
         for (start, end) in runs {
-            frontier.finish(*start, *end);
+            frontier.finish(*start, *end + i64::from(!holds(Guard::MapExact)));
         }
         frontier
     }
@@ -64,7 +66,9 @@ impl Frontier {
         if offset < self.read {
             return Delivery::Repeated;
         }
-        self.finish(self.read, offset);
+        if holds(Guard::GapsCount) {
+            self.finish(self.read, offset);
+        }
         self.read = offset + 1;
         if self.is_done(offset) { Delivery::Done } else { Delivery::Fresh }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::guards::{Guard, holds};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
 
@@ -83,7 +84,7 @@ impl Gate {
 
     /// Moves the healthy clock; called before anything else of a step.
     pub(crate) fn advance(&mut self, now: Moment) {
-        if self.is_open() {
+        if self.is_open() || !holds(Guard::HealthyTime) {
             self.healthy += now.since(self.counted_to);
         }
         self.counted_to = now;

@@ -13,6 +13,10 @@ mod fate;
 mod flow;
 mod frontier;
 mod gate;
+#[cfg(feature = "mutants")]
+pub mod guards;
+#[cfg(not(feature = "mutants"))]
+mod guards;
 mod input;
 mod lanes;
 mod ledger;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use event_model::{NextOffset, Offset};
 
 use crate::frontier::Frontier;
+use crate::guards::{Guard, holds};
 use crate::input::{Position, TopicId};
 use crate::lanes::Lanes;
 use crate::ledger::{Ledger, Remembered};
@@ -26,6 +27,10 @@ pub(crate) enum Phase {
     /// Calls in flight may end until the deadline; nothing new is begun.
     Draining { until: Moment },
 }
+
+/// The horizon where nothing is known of it: no end of the log will do before `clamp`, since a predecessor may go on
+/// dispatching what is appended until its lease ends.
+const EVERYTHING: i64 = i64::MAX / 2;
 
 /// How far a topic partition may have been begun, by us and by those before us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,9 +123,11 @@ impl Ownership {
                     }
                 }
                 // A flow that was never begun here.
-                Reading::Missing if !position.begun => (Vec::new(), next.get()),
-                Reading::Missing | Reading::Unknown => (Vec::new(), position.log_end.get().max(next.get())),
+                Reading::Missing if !position.begun || !holds(Guard::MissingIsUncertain) => (Vec::new(), next.get()),
+                Reading::Unknown if !holds(Guard::UnknownIsUncertain) => (Vec::new(), next.get()),
+                Reading::Missing | Reading::Unknown => (Vec::new(), EVERYTHING),
             };
+            let horizon = if holds(Guard::LateClamp) { horizon } else { horizon.min(position.log_end.get()) };
             // A start position is written at once, so that the next owner does not choose another one.
             self.committed.push(if position.begun { next } else { NextOffset::new(-1) });
             self.frontiers.push(Frontier::restored(next, &runs));
@@ -130,7 +137,9 @@ impl Ownership {
     }
 
     fn known(&mut self, progress: Progress) -> (Vec<(i64, i64)>, i64) {
-        self.settle = self.settle.max(progress.settle);
+        if holds(Guard::PredecessorsSettle) {
+            self.settle = self.settle.max(progress.settle);
+        }
         (progress.runs, progress.horizon.get())
     }
 
@@ -144,7 +153,9 @@ impl Ownership {
     }
 
     pub(crate) fn is_uncertain(&self, topic: TopicId, offset: Offset) -> bool {
-        self.horizons.get(usize::from(topic.0)).is_some_and(|horizon| offset.get() < horizon.uncertain_below)
+        self.horizons
+            .get(usize::from(topic.0))
+            .is_some_and(|horizon| offset.get() < horizon.uncertain_below && holds(Guard::VerifyFirst))
     }
 
     /// The progress to write for a topic once `finished` is finished too. While the partition is held the horizon runs ahead by
@@ -155,9 +166,15 @@ impl Ownership {
         let mut frontier = frontier.clone();
         finished.iter().for_each(|offset| frontier.complete(*offset));
         let next = frontier.committable().get();
-        let inherited = if next < horizon.uncertain_below { horizon.uncertain_below } else { next };
+        let inherited =
+            if next < horizon.uncertain_below && holds(Guard::Inherit) { horizon.uncertain_below } else { next };
         let own = match begun {
+            // Never below what was leased: up to there we go on dispatching while this is on its way.
+            Begun::Ahead(ahead) if holds(Guard::HorizonNeverFalls) => {
+                (horizon.dispatched_to.max(next) + ahead).max(horizon.leased)
+            }
             Begun::Ahead(ahead) => horizon.dispatched_to.max(next) + ahead,
+            Begun::UpTo(_) if !holds(Guard::GivenBack) => next,
             Begun::UpTo(open) => open.max(horizon.given_back_to).max(next),
         };
         let horizon = NextOffset::new(own.max(inherited));
@@ -201,3 +218,48 @@ pub(crate) enum Begun {
 
 /// Which offsets of each topic a batch finishes.
 pub(crate) type Finished = HashMap<TopicId, Vec<Offset>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn restored(metadata: &str) -> Ownership {
+        let (next, log_end) = (NextOffset::new(5), NextOffset::new(9));
+        let position =
+            Position { topic: TopicId(0), next, metadata: metadata.into(), spilled: None, log_end, begun: true };
+        let mut owned = Ownership::new();
+        owned.restore(vec![position], Vec::new(), SECOND, 10);
+        owned
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_uncertain_beyond_the_logs_end_until_the_predecessors_lease_is_over() {
+        for metadata in ["", "of a stranger", "xc2:AAAA"] {
+            let mut owned = restored(metadata);
+            assert!(owned.is_uncertain(TopicId(0), Offset::new(20)), "a predecessor may go on dispatching");
+            owned.clamp(&[(TopicId(0), NextOffset::new(12))]);
+            assert!(owned.is_uncertain(TopicId(0), Offset::new(11)));
+            assert!(!owned.is_uncertain(TopicId(0), Offset::new(12)));
+        }
+    }
+
+    #[test]
+    fn everything_uncertain_is_handed_on_as_such() {
+        let owned = restored("");
+        let Some(progress) = owned.progress(TopicId(0), &[], Begun::UpTo(0)) else { panic!("no such topic") };
+        let (text, _) = progress.encode();
+        assert_eq!(Progress::decode(&text, NextOffset::new(5)), Reading::Known(progress));
+        assert!(restored(&text).is_uncertain(TopicId(0), Offset::new(1_000_000)));
+    }
+
+    #[test]
+    fn a_horizon_never_falls_below_what_was_leased() {
+        let mut owned = restored("");
+        owned.clamp(&[(TopicId(0), NextOffset::new(5))]);
+        owned.leased(TopicId(0), NextOffset::new(5), NextOffset::new(40));
+        let progress = owned.progress(TopicId(0), &[], Begun::Ahead(4));
+        assert_eq!(progress.map(|progress| progress.horizon), Some(NextOffset::new(40)));
+    }
+}

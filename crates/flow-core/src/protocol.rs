@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::batch::Resolution;
 use crate::fate::{Blame, Fate, Fault, Reason, fate};
 use crate::gate::{Closed, Gate};
+use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Failure};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
@@ -194,13 +195,13 @@ impl Protocol {
     }
 
     fn locate(&self) -> Call {
-        Call::Locate { redo: self.doubted }
+        Call::Locate { redo: self.doubted && holds(Guard::RedoRule) }
     }
 
     /// Whether the instance is to be counted once no request can take effect any more.
     pub(crate) fn needs_second_look(&self) -> bool {
         match self.command {
-            Command::Start => self.doubted,
+            Command::Start => self.doubted && holds(Guard::SecondLook),
             Command::Message { .. } | Command::Terminate | Command::Publish => false,
         }
     }
@@ -241,6 +242,7 @@ impl Protocol {
     fn succeeded<O>(&mut self, cx: &mut Context<'_>, call: Call, answer: Answer<O>) -> Next<O> {
         match (call, answer) {
             (Call::CompleteJob | Call::FailJob, Answer::Done(_)) => Next::Over,
+            (Call::Gather, Answer::Done(_)) if !holds(Guard::OutcomeFirst) => Next::Call(Call::CompleteJob),
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
             (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
@@ -253,6 +255,8 @@ impl Protocol {
                 ),
             },
             (Call::Locate { .. }, Answer::NotWaiting) => self.hold(cx),
+            // The answer of a terminate that is under way decides first.
+            (Call::Locate { .. }, Answer::Several(_)) if self.in_doubt() => self.look_when_settled(cx),
             (Call::Locate { .. }, Answer::Several(count)) => dead(
                 Reason::AMBIGUOUS_TARGET,
                 format!(
@@ -261,24 +265,10 @@ impl Protocol {
             ),
             // A terminate names its instance: whatever is still under way ends what should end.
             (Call::Look(_), Answer::Absent) if self.command == Command::Terminate => {
-                self.settled_at = None;
+                self.settled_at = self.settled_at.filter(|settled| cx.now < *settled);
                 Next::Call(self.locate())
             }
-            (Call::Look(Scope::Everywhere), Answer::Absent) => {
-                let wait = self.settled_at.map_or(Duration::ZERO, |settled| settled.since(cx.now));
-                Next::Wait(wait, Call::Look(Scope::Running), Why::Settling)
-            }
-            (Call::Look(Scope::Running), Answer::Absent) => {
-                Next::Wait(cx.bounds.history_lag, Call::Look(Scope::History), Why::Settling)
-            }
-            (Call::Look(Scope::History), Answer::Absent) => {
-                self.settled_at = None;
-                match self.command {
-                    Command::Start => self.act(cx, Call::Act),
-                    Command::Message { .. } | Command::Terminate => Next::Call(self.locate()),
-                    Command::Publish => Next::Call(Call::Gather),
-                }
-            }
+            (Call::Look(scope), Answer::Absent) => self.absent(cx, scope),
             (call, Answer::Failed(failure)) => self.failed(cx, call, failure),
             (
                 call,
@@ -295,6 +285,25 @@ impl Protocol {
                 let ambiguous = call.has_effect();
                 self.retry(cx, call, Blame::Record, ambiguous, failure)
             }
+        }
+    }
+
+    /// Not there as far as this read can see: the next read of the proof, or, after the last, the effect.
+    fn absent<O>(&mut self, cx: &mut Context<'_>, scope: Scope) -> Next<O> {
+        if let Some(next) = next_read(scope) {
+            let wait = match scope {
+                Scope::Everywhere => self.settled_at.filter(|_| holds(Guard::Settle)).map(|at| at.since(cx.now)),
+                Scope::Running | Scope::History => {
+                    Some(cx.bounds.history_lag).filter(|_| holds(Guard::LagBetweenReads))
+                }
+            };
+            return Next::Wait(wait.unwrap_or_default(), Call::Look(next), Why::Settling);
+        }
+        self.settled_at = None;
+        match self.command {
+            Command::Start => self.act(cx, Call::Act),
+            Command::Message { .. } | Command::Terminate => Next::Call(self.locate()),
+            Command::Publish => Next::Call(Call::Gather),
         }
     }
 
@@ -328,11 +337,11 @@ impl Protocol {
             self.doubted = true;
             self.settled_at = Some(cx.now + cx.bounds.settle);
         }
-        let then = if in_doubt { Call::Look(Scope::Everywhere) } else { call };
+        let then = if in_doubt && holds(Guard::LookBeforeRepeat) { Call::Look(Scope::Everywhere) } else { call };
         if self.exhausted(cx) && then.ends_job() {
             return Next::Left(failure.detail);
         }
-        if self.exhausted(cx) && self.settled_at.is_none() {
+        if self.exhausted(cx) && !self.in_doubt() {
             return self.exhaust(failure);
         }
         if then.has_effect() {
@@ -386,11 +395,24 @@ impl Protocol {
     }
 
     fn act<O>(&mut self, cx: &Context<'_>, call: Call) -> Next<O> {
+        if self.exhausted(cx) && self.in_doubt() {
+            return self.look_when_settled(cx);
+        }
         if self.exhausted(cx) {
             let detail = "looked up and not there; every attempt failed while the endpoint was healthy".to_owned();
             return dead(Reason::EXHAUSTED, detail);
         }
         Next::Call(self.attempt(call))
+    }
+
+    /// Whether an effect of ours may still come, or be there unseen: then nothing is dead-lettered.
+    fn in_doubt(&self) -> bool {
+        self.settled_at.is_some() && holds(Guard::NoVerdictInDoubt)
+    }
+
+    fn look_when_settled<O>(&self, cx: &Context<'_>) -> Next<O> {
+        let wait = self.settled_at.map_or(Duration::ZERO, |settled| settled.since(cx.now));
+        Next::Wait(wait, Call::Look(Scope::Everywhere), Why::Settling)
     }
 
     fn attempt(&mut self, call: Call) -> Call {
@@ -404,6 +426,16 @@ impl Protocol {
 
     fn exhaust<O>(&self, failure: Failure) -> Next<O> {
         dead(Reason::EXHAUSTED, format!("gave up after {} attempts: {}", self.attempts, failure.detail))
+    }
+}
+
+/// The order that proves absence: running instances, then, `history_lag` later, history.
+fn next_read(scope: Scope) -> Option<Scope> {
+    match scope {
+        Scope::Everywhere if !holds(Guard::RunningToo) || !holds(Guard::RunningFirst) => Some(Scope::History),
+        Scope::Everywhere => Some(Scope::Running),
+        Scope::Running => Some(Scope::History).filter(|_| holds(Guard::HistoryToo) && holds(Guard::RunningFirst)),
+        Scope::History => Some(Scope::Running).filter(|_| !holds(Guard::RunningFirst)),
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Flow, State};
 use crate::batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
+use crate::guards::{Guard, holds};
 use crate::input::TopicId;
 use crate::ownership::{Begun, Finished, Ownership, Phase};
 use crate::retry::RetryPolicy;
@@ -109,10 +110,14 @@ impl<W: Clone, O> Flow<W, O> {
     }
 
     fn recorded(&mut self, now: Moment, resolved: Resolved<W, O>, effects: &mut Vec<Effect<W, O>>) {
+        self.end_held_turns(now, resolved.id, effects);
         let Some(entry) = self.records.get_mut(&resolved.id) else { return };
         let at = entry.at();
         if let Some(owned) = self.partitions.get_mut(&resolved.partition) {
             owned.uncommitted = owned.uncommitted.saturating_sub(1);
+            if let Some(remember) = resolved.remember.filter(|_| !holds(Guard::LedgerAtOnce)) {
+                owned.ledger.remember(remember);
+            }
             if let Some(frontier) = owned.frontiers.get_mut(usize::from(resolved.topic.0)) {
                 frontier.complete(resolved.offset);
             }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::{Flow, State, Timer};
 use crate::effect::Effect;
+use crate::guards::{Guard, holds};
 use crate::input::RecordId;
 use crate::ownership::Phase;
 use crate::time::Moment;
@@ -64,7 +65,8 @@ impl<W: Clone, O> Flow<W, O> {
         let mut until = None;
         if call.needs_lease() {
             let leased = owned.horizons.get(usize::from(entry.topic.0)).map_or(0, |horizon| horizon.leased);
-            if entry.offset.get() >= leased || now >= self.leased_until {
+            let beyond = entry.offset.get() >= leased && holds(Guard::HorizonFirst);
+            if beyond || now >= self.leased_until && holds(Guard::LeaseTerm) {
                 owned.wants_lease = true;
                 return self.unleased.push_back(id);
             }
@@ -72,7 +74,7 @@ impl<W: Clone, O> Flow<W, O> {
                 horizon.dispatched_to = horizon.dispatched_to.max(entry.offset.get() + 1);
             }
             self.dispatched += 1;
-            until = Some(self.leased_until);
+            until = Some(self.leased_until).filter(|_| holds(Guard::LeaseTerm));
         }
         owned.in_flight += 1;
         self.in_flight += 1;

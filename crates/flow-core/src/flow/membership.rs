@@ -8,6 +8,7 @@ use event_model::{NextOffset, Partition};
 use super::{Entry, Flow, State, Timer};
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
+use crate::guards::{Guard, holds};
 use crate::input::{Command, Plan, RecordId, Restored, TopicId};
 use crate::ownership::{Ownership, Phase};
 use crate::time::Moment;
@@ -38,12 +39,17 @@ impl<W: Clone, O> Flow<W, O> {
             return;
         }
         let positions = restored.positions.iter().map(|position| (position.topic, position.next)).collect();
+        let mut ends: Vec<_> = restored.positions.iter().map(|position| (position.topic, position.log_end)).collect();
+        ends.sort_unstable();
         owned.restore(restored.positions, restored.remembered, self.bounds.settle, self.settings.ledger_entries);
-        let committed = owned.committed.iter().map(|next| next.get());
-        let uncertain: i64 =
-            owned.horizons.iter().zip(committed).map(|(horizon, next)| (horizon.uncertain_below - next).max(0)).sum();
+        let nexts: Vec<NextOffset> = owned.frontiers.iter().map(|frontier| frontier.committable()).collect();
+        let places = owned.horizons.iter().zip(&nexts).zip(ends);
+        let uncertain = places.map(|((horizon, next), (_, end))| horizon.uncertain_below.min(end.get()) - next.get());
+        let uncertain: i64 = uncertain.map(|count| count.max(0)).sum();
         if uncertain > 0 {
             effects.push(Effect::Notice(Notice::Uncertain(partition, u64::try_from(uncertain).unwrap_or(0))));
+        }
+        if owned.horizons.iter().zip(&nexts).any(|(horizon, next)| horizon.uncertain_below > next.get()) {
             let when = owned.assigned_at + self.settings.lease_term;
             self.timers.push(Reverse((when, Timer::Clamp(partition))));
         }
@@ -100,10 +106,13 @@ impl<W: Clone, O> Flow<W, O> {
     /// have seen it yet.
     fn contest_uncommitted(&mut self, now: Moment, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
         let ours = |entry: &&Entry<W>| {
-            entry.partition == partition && entry.plan == Plan::Command(Command::Start) && entry.is_begun()
+            let start = entry.plan == Plan::Command(Command::Start);
+            entry.partition == partition && start && entry.is_begun() && holds(Guard::ContestOnLost)
         };
-        let contests: Vec<Contest<W>> =
+        let mut contests: Vec<Contest<W>> =
             self.records.values().filter(ours).map(|entry| Contest::new(entry.work.clone(), entry.at())).collect();
+        // The order of a hash map would make a run differ from its repetition.
+        contests.sort_by_key(|contest| contest.at);
         let settle = self.partitions.get(&partition).map_or(self.bounds.settle, |owned| owned.settle);
         for contest in contests {
             self.contest(now + settle, contest, effects);

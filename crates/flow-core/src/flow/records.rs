@@ -9,6 +9,7 @@ use crate::batch::{Resolution, Resolved};
 use crate::effect::{Effect, Notice};
 use crate::fate::Reason;
 use crate::frontier::Delivery;
+use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Delivered, Plan, RecordId, TopicId};
 use crate::ledger::{Remembered, Verdict};
 use crate::ownership::Phase;
@@ -17,6 +18,9 @@ use crate::time::Moment;
 
 impl<W: Clone, O> Flow<W, O> {
     pub(super) fn delivered(&mut self, now: Moment, delivered: Vec<Delivered<W>>, effects: &mut Vec<Effect<W, O>>) {
+        if !holds(Guard::LeaseByOffsets) {
+            self.leased_until = now + self.settings.lease_term;
+        }
         for record in delivered {
             if let Some(id) = self.take(record, effects) {
                 self.begin(now, id, effects);
@@ -50,7 +54,8 @@ impl<W: Clone, O> Flow<W, O> {
             effects.push(Effect::Pause(record.partition));
             effects.push(Effect::Notice(Notice::Paused(record.partition, bound)));
         }
-        let settled_at = owned.assigned_at + self.settings.lease_term + owned.settle;
+        let term = Some(self.settings.lease_term).filter(|_| holds(Guard::PredecessorsTerm)).unwrap_or_default();
+        let settled_at = owned.assigned_at + term + owned.settle;
         let uncertain = owned.is_uncertain(record.topic, record.offset).then_some(settled_at);
         let Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work } = record;
         let mut entry = Entry {
@@ -66,6 +71,7 @@ impl<W: Clone, O> Flow<W, O> {
             work,
             plan,
             protocol: None,
+            turns_end_committed: false,
             state: State::Queued,
         };
         if entry.plan != Plan::Filter {
@@ -115,7 +121,12 @@ impl<W: Clone, O> Flow<W, O> {
                 self.ready.push_back(id);
                 tell(at, &call, why, None, effects);
             }
-            Next::Resolve(resolution) => self.resolve(now, id, resolution, effects),
+            Next::Resolve(resolution) => {
+                let located = matches!(call, Call::Locate { .. });
+                let verdict = located || matches!(resolution, Resolution::DeadLettered { .. });
+                entry.turns_end_committed = verdict && holds(Guard::VerdictCommitted);
+                self.resolve(now, id, resolution, effects);
+            }
             Next::Over => self.job_ended(id, effects),
             Next::Left(detail) => {
                 effects.push(Effect::Notice(Notice::JobLeft { at, detail }));
@@ -190,7 +201,7 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    /// Hands the resolution to the next transaction and ends the record's turns; adds to `turns` whose turn it is now.
+    /// Hands the resolution to the next transaction and, unless it is a verdict, ends the record's turns; adds to `turns` whose turn it is now.
     fn settle(
         &mut self,
         now: Moment,
@@ -220,9 +231,18 @@ impl<W: Clone, O> Flow<W, O> {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         owned.uncommitted += 1;
         // Known at once, not only when committed: the next record of the event must see it.
-        if let Some(remember) = remember {
+        if let Some(remember) = remember.filter(|_| holds(Guard::LedgerAtOnce)) {
             owned.ledger.remember(remember);
         }
+        if !entry.turns_end_committed {
+            self.end_turns(id, turns);
+        }
+    }
+
+    /// Ends the record's turns; adds to `turns` whose turn it is now.
+    fn end_turns(&mut self, id: RecordId, turns: &mut Vec<RecordId>) {
+        let Some(entry) = self.records.get(&id) else { return };
+        let Some(owned) = self.partitions.get_mut(&entry.partition) else { return };
         let left: Vec<RecordId> = entry.turns().filter_map(|turn| owned.lanes.leave(&turn, id)).collect();
         for next in left {
             if let Some(next_entry) = self.records.get_mut(&next) {
@@ -243,6 +263,17 @@ impl<W: Clone, O> Flow<W, O> {
         }
         self.forget(id);
         self.resume(partition, effects);
+    }
+
+    /// A verdict that held its turns is committed: the next may go.
+    pub(super) fn end_held_turns(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
+        if self.records.get(&id).is_some_and(|entry| entry.turns_end_committed) {
+            let mut turns = Vec::new();
+            self.end_turns(id, &mut turns);
+            for next in turns {
+                self.begin(now, next, effects);
+            }
+        }
     }
 
     /// The record is out of our hands.

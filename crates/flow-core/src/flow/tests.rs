@@ -1,5 +1,7 @@
 //! A small world of a group, a broker and an engine, driven by random choices, in which the promises are checked.
 
+mod regressions;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;

@@ -254,3 +254,16 @@ fn a_second_look_follows_every_doubt_and_only_doubt() {
     assert!(bench.protocol.needs_second_look());
     assert!(Protocol::uncertain(Command::Start, Moment::ORIGIN).needs_second_look());
 }
+
+#[test]
+fn a_terminate_that_is_under_way_is_not_dead_lettered_for_what_a_locate_sees() {
+    let mut bench = Bench::of(Command::Terminate);
+    bench.fail(Call::ActOn("a".into()), Fault::TimedOut);
+    let located = bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
+    assert!(matches!(located, Next::Call(Call::Locate { redo: true })), "{located:?}");
+    let waits = bench.answer(Call::Locate { redo: true }, Answer::Several(2));
+    assert!(matches!(waits, Next::Wait(SETTLE, Call::Look(Scope::Everywhere), Why::Settling)), "{waits:?}");
+    bench.pass(SETTLE);
+    bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
+    assert_eq!(reason(bench.answer(Call::Locate { redo: true }, Answer::Several(2))), Reason::AMBIGUOUS_TARGET);
+}

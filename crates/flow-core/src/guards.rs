@@ -1,0 +1,138 @@
+//! The guards behind the promises, by name, so that each can be taken away and the simulation be seen to notice.
+//!
+//! Without the feature `mutants`, which no production build has, [`holds`] is the constant `true`.
+
+/// What keeps a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mutants"), allow(dead_code, unreachable_pub, reason = "only mutants list them"))]
+pub enum Guard {
+    /// Absent is believed only when no earlier request can take effect any more.
+    Settle,
+    /// `history_lag` passes between the reads.
+    LagBetweenReads,
+    /// History is read, not only what runs.
+    HistoryToo,
+    /// What runs is read, not only history.
+    RunningToo,
+    /// What runs is read before history.
+    RunningFirst,
+    /// After a doubt the instances are counted.
+    SecondLook,
+    /// Starts of a lost partition are counted.
+    ContestOnLost,
+    /// 503 may come after the effect.
+    UnavailableIsAmbiguous,
+    /// An ambiguous answer is looked up, not repeated.
+    LookBeforeRepeat,
+    /// Nothing is given up while its last effect is in doubt.
+    NoVerdictInDoubt,
+    /// A redone terminate or message leaves alone what later offsets started.
+    RedoRule,
+    /// A job is completed after its outcome is committed.
+    OutcomeFirst,
+    /// Nothing is dispatched beyond the committed horizon.
+    HorizonFirst,
+    /// Nothing is dispatched after the lease's term.
+    LeaseTerm,
+    /// Accepted offsets renew the lease, a poll does not.
+    LeaseByOffsets,
+    /// A new owner waits for its predecessor's term before it believes absence.
+    PredecessorsTerm,
+    /// A new owner waits for its predecessor's `settle` where that is longer.
+    PredecessorsSettle,
+    /// What lies below the horizon is verified first.
+    VerifyFirst,
+    /// The horizon is clamped to the log's end one lease term after the assignment, not before.
+    LateClamp,
+    /// While a partition is held its horizon never falls.
+    HorizonNeverFalls,
+    /// Uncertainty is handed on.
+    Inherit,
+    /// A horizon that is given back lies behind everything begun and open.
+    GivenBack,
+    /// Metadata that cannot be read makes everything uncertain.
+    UnknownIsUncertain,
+    /// Metadata that is missing from a partition that was begun makes everything uncertain.
+    MissingIsUncertain,
+    /// The map ends where it says.
+    MapExact,
+    /// Offsets that are never delivered count as finished.
+    GapsCount,
+    /// An id is known once resolved, not only once committed.
+    LedgerAtOnce,
+    /// Records of one event wait for each other, whatever their key.
+    EventTurn,
+    /// Records of one key wait for each other.
+    KeyTurn,
+    /// Retries and holds are measured in healthy time.
+    HealthyTime,
+    /// A record that ended without an effect holds its turns until that is committed.
+    VerdictCommitted,
+}
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn holds(_: Guard) -> bool {
+    true
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) use taken::holds;
+#[cfg(feature = "mutants")]
+pub use taken::take_away;
+
+#[cfg(feature = "mutants")]
+mod taken {
+    use std::cell::Cell;
+
+    use super::Guard;
+
+    thread_local! {
+        static TAKEN: Cell<Option<Guard>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn holds(guard: Guard) -> bool {
+        TAKEN.get() != Some(guard)
+    }
+
+    /// Takes one guard away for every flow of this thread, or gives all back.
+    pub fn take_away(guard: Option<Guard>) {
+        TAKEN.set(guard);
+    }
+
+    impl Guard {
+        /// Every guard.
+        pub const ALL: [Guard; 31] = [
+            Guard::Settle,
+            Guard::LagBetweenReads,
+            Guard::HistoryToo,
+            Guard::RunningToo,
+            Guard::RunningFirst,
+            Guard::SecondLook,
+            Guard::ContestOnLost,
+            Guard::UnavailableIsAmbiguous,
+            Guard::LookBeforeRepeat,
+            Guard::NoVerdictInDoubt,
+            Guard::RedoRule,
+            Guard::OutcomeFirst,
+            Guard::HorizonFirst,
+            Guard::LeaseTerm,
+            Guard::LeaseByOffsets,
+            Guard::PredecessorsTerm,
+            Guard::PredecessorsSettle,
+            Guard::VerifyFirst,
+            Guard::LateClamp,
+            Guard::HorizonNeverFalls,
+            Guard::Inherit,
+            Guard::GivenBack,
+            Guard::UnknownIsUncertain,
+            Guard::MissingIsUncertain,
+            Guard::MapExact,
+            Guard::GapsCount,
+            Guard::LedgerAtOnce,
+            Guard::EventTurn,
+            Guard::KeyTurn,
+            Guard::HealthyTime,
+            Guard::VerdictCommitted,
+        ];
+    }
+}

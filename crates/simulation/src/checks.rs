@@ -1,0 +1,365 @@
+//! The promises as checks. Each counts what it compared: a run in which nothing happened proves nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use flow_core::{Notice, Progress, Reading, Reason};
+
+use crate::kafka::Committed;
+use crate::kafka::transactions::Transaction;
+use crate::scenario::{GIVE_UP_AFTER, HOLD_FOR, What};
+use crate::worker::commit::{Kind, Written};
+use crate::world::{Item, Work, World};
+
+/// The promises of the design, and that everything comes to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// Every record ends in exactly one committed resolution, and no offset passes one that has none.
+    Conserve,
+    /// Effects of one key one after the other, in log order.
+    KeyOrder,
+    /// One event starts at most one instance per flow.
+    OneStart,
+    /// One job gives one outcome.
+    OneOutcome,
+    /// Reply, ledger entry and offset appear together.
+    AtomicBooks,
+    /// A job is completed after its outcome is committed.
+    OutcomeFirst,
+    /// An outage runs down no record's time.
+    NoBlame,
+    /// Calls in flight, records held and batches stay inside their bounds, and no loop spins.
+    Bounded,
+    /// Once faults stop, everything comes to rest.
+    Rest,
+}
+
+impl Promise {
+    /// Every promise, in the order of the design.
+    pub const ALL: [Promise; 9] = [
+        Promise::Conserve,
+        Promise::KeyOrder,
+        Promise::OneStart,
+        Promise::OneOutcome,
+        Promise::AtomicBooks,
+        Promise::OutcomeFirst,
+        Promise::NoBlame,
+        Promise::Bounded,
+        Promise::Rest,
+    ];
+
+    /// The promise's id in the design.
+    pub fn id(self) -> &'static str {
+        match self {
+            Promise::Conserve => "CONSERVE",
+            Promise::KeyOrder => "KEY_ORDER",
+            Promise::OneStart => "ONE_START",
+            Promise::OneOutcome => "ONE_OUTCOME",
+            Promise::AtomicBooks => "ATOMIC_BOOKS",
+            Promise::OutcomeFirst => "OUTCOME_FIRST",
+            Promise::NoBlame => "NO_BLAME",
+            Promise::Bounded => "BOUNDED",
+            Promise::Rest => "REST",
+        }
+    }
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// When, in milliseconds of the run.
+    pub at: u64,
+    /// What happened.
+    pub text: String,
+}
+
+pub(crate) type Key = (usize, u16, i32, i64);
+
+/// What an outside observer writes down.
+#[derive(Default)]
+pub(crate) struct Checks {
+    pub violations: Vec<Violation>,
+    pub compared: [u64; 9],
+    pub faults: BTreeMap<&'static str, u64>,
+    pub delivered: u64,
+    pub calls: u64,
+    pub late_sends: u64,
+    pub doubles_found: u64,
+    /// Doubles after a late send whose sender died before it could look.
+    pub residue: u64,
+    /// By transaction, until it is decided.
+    pub written: HashMap<usize, Vec<Written>>,
+    /// Since the partition's books were last opened again by a reset or by lost metadata.
+    current: HashMap<Key, Kind>,
+    pub ever: HashMap<Key, Vec<Kind>>,
+    next: HashMap<(usize, u16, i32), i64>,
+    /// By flow and event: root instances.
+    pub starts: BTreeMap<(usize, u32), Vec<usize>>,
+    pub deliveries: BTreeMap<(usize, u32), u32>,
+    /// By flow and event: where it was accepted.
+    pub accepted: BTreeMap<(usize, u32), BTreeSet<(i32, i64)>>,
+    /// When, by which worker, and in which of its lives.
+    pub accepted_by: BTreeMap<(usize, u32), (u64, usize, u32)>,
+    pub outcomes: BTreeMap<usize, u32>,
+    /// Outside the ledger's window.
+    pub forgotten: BTreeSet<(usize, u32)>,
+    pub forgotten_jobs: BTreeSet<usize>,
+    /// Doubles after a late send: by flow and event, whether a contest found it, and who sent late.
+    pub doubles: BTreeMap<(usize, u32), bool>,
+    last_effect: HashMap<(usize, i32, u8), i64>,
+    first_calls: HashMap<(usize, u32, Key), u64>,
+}
+
+impl Checks {
+    pub(crate) fn compared(&mut self, promise: Promise) {
+        self.compared[promise as usize] += 1;
+    }
+}
+
+impl World<'_> {
+    pub(crate) fn violated(&mut self, promise: Promise, text: String) {
+        self.tell(|| format!("VIOLATION {}: {text}", promise.id()));
+        self.checks.violations.push(Violation { promise, at: self.now, text });
+    }
+
+    /// A transaction is decided: what it says counts from now on.
+    pub(crate) fn books_committed(&mut self, index: usize, lines: &[(u16, i32, Committed)]) {
+        let flow = self.kafka.transactions[index].flow;
+        for written in self.checks.written.remove(&index).unwrap_or_default() {
+            self.checks.compared(Promise::AtomicBooks);
+            let Work { topic, partition, offset, .. } = written.work;
+            if !lines.iter().any(|(t, p, _)| (*t, *p) == (topic, partition)) {
+                self.violated(Promise::AtomicBooks, format!("{} is resolved without its offset", written.work));
+            }
+            if let (Kind::Accepted, Item::Source(item)) = (&written.resolution, written.work.item) {
+                let Transaction { worker, life, .. } = self.kafka.transactions[index];
+                let by = (self.now, worker, life);
+                self.checks.accepted_by.insert((flow, self.scenario.records[item].event), by);
+            }
+            self.book(flow, &written, (flow, topic, partition, offset));
+        }
+        for (topic, partition, committed) in lines {
+            self.offset_moves(flow, *topic, *partition, committed);
+        }
+    }
+
+    fn book(&mut self, flow: usize, written: &Written, key: Key) {
+        self.checks.compared(Promise::Conserve);
+        self.tell(|| format!("books   {} is {:?}", written.work, written.resolution));
+        if let Some(before) = self.checks.current.insert(key, written.resolution.clone()) {
+            let text = format!("{} is {before:?} and then {:?}", written.work, written.resolution);
+            self.violated(Promise::Conserve, text);
+        }
+        self.checks.ever.entry(key).or_default().push(written.resolution.clone());
+        if written.resolution != Kind::Accepted {
+            return;
+        }
+        match written.work.item {
+            Item::Source(index) => {
+                let planned = &self.scenario.records[index];
+                let places = self.checks.accepted.entry((flow, planned.event)).or_default();
+                places.insert((written.work.partition, written.work.offset));
+                let twice = places.len() > 1 && !self.checks.forgotten.contains(&(flow, planned.event));
+                self.checks.compared(Promise::OneStart);
+                if twice {
+                    let text = format!("event {} of f{flow} is accepted at two places", planned.event);
+                    self.violated(Promise::OneStart, text);
+                }
+            }
+            Item::Job(job) => {
+                let outcomes = self.checks.outcomes.entry(job).or_default();
+                *outcomes += 1;
+                let twice = *outcomes > 1 && !self.checks.forgotten_jobs.contains(&job);
+                self.checks.compared(Promise::OneOutcome);
+                if twice {
+                    self.violated(Promise::OneOutcome, format!("job {job} has two outcomes"));
+                }
+            }
+        }
+    }
+
+    /// CONSERVE: no offset, and no run of the map, passes a record without a resolution.
+    fn offset_moves(&mut self, flow: usize, topic: u16, partition: i32, committed: &Committed) {
+        let before = self.checks.next.insert((flow, topic, partition), committed.next).unwrap_or(0);
+        self.checks.compared(Promise::Conserve);
+        if committed.next < before {
+            let text =
+                format!("the offset of f{flow} {topic}/{partition} goes back from {before} to {}", committed.next);
+            self.violated(Promise::Conserve, text);
+        }
+        let mut done = vec![(before, committed.next)];
+        if let Reading::Known(progress) =
+            Progress::decode(&committed.metadata, event_model::NextOffset::new(committed.next))
+        {
+            done.extend(progress.runs);
+        }
+        for (start, end) in done {
+            let records: Vec<i64> =
+                self.kafka.log(flow, topic, partition).from(start).iter().map(|(offset, _)| *offset).collect();
+            for offset in records.into_iter().take_while(|offset| *offset < end) {
+                if !self.checks.ever.contains_key(&(flow, topic, partition, offset)) {
+                    let text = format!("f{flow} {topic}/{partition}@{offset} is passed without a resolution");
+                    self.violated(Promise::Conserve, text);
+                }
+            }
+        }
+    }
+
+    /// From `next` on the partition may rightly be resolved again.
+    pub(crate) fn books_reopen(&mut self, flow: usize, topic: u16, partition: i32, next: i64) {
+        self.checks.current.retain(|(f, t, p, offset), _| (*f, *t, *p) != (flow, topic, partition) || *offset < next);
+        self.checks.last_effect.retain(|(f, p, _), _| (*f, *p) != (flow, partition));
+        self.checks.next.insert((flow, topic, partition), next);
+    }
+
+    pub(crate) fn one_start(&mut self, flow: usize, event: u32, id: usize, late: bool) {
+        let starts = self.checks.starts.entry((flow, event)).or_default();
+        starts.push(id);
+        let starts = starts.clone();
+        self.checks.compared(Promise::OneStart);
+        if starts.len() < 2 || self.checks.forgotten.contains(&(flow, event)) {
+            return;
+        }
+        if late || starts.iter().any(|id| self.engine.instances[*id].late) {
+            self.checks.doubles.entry((flow, event)).or_insert(false);
+        } else {
+            self.violated(Promise::OneStart, format!("event {event} of f{flow} has the instances {starts:?}"));
+        }
+    }
+
+    pub(crate) fn delivered_once(&mut self, flow: usize, event: u32, late: bool) {
+        let count = self.checks.deliveries.entry((flow, event)).or_default();
+        *count += 1;
+        let twice = *count > 1 && !late && !self.checks.forgotten.contains(&(flow, event));
+        self.checks.compared(Promise::OneStart);
+        if twice {
+            self.violated(Promise::OneStart, format!("message {event} of f{flow} is delivered twice"));
+        }
+    }
+
+    pub(crate) fn effect_in_order(&mut self, request: usize, work: Work) {
+        let Item::Source(index) = work.item else { return };
+        let planned = &self.scenario.records[index];
+        let starts = self.checks.starts.get(&(work.flow, planned.event));
+        let late = starts.is_some_and(|starts| starts.iter().any(|id| self.engine.instances[*id].late));
+        let forgotten = self.checks.forgotten.contains(&(work.flow, planned.event));
+        // A committed dead letter is redone only where the map that knew it was lost, and then out of its order.
+        let place = (work.flow, work.topic, work.partition, work.offset);
+        let kinds = self.checks.ever.get(&place);
+        let redone = kinds.is_some_and(|kinds| kinds.iter().any(|kind| matches!(kind, Kind::DeadLettered(_))));
+        if late || forgotten || redone || self.requests[request].late {
+            return;
+        }
+        let key = planned.key;
+        let last = self.checks.last_effect.entry((work.flow, work.partition, key)).or_insert(-1);
+        let before = std::mem::replace(last, work.offset.max(*last));
+        self.checks.compared(Promise::KeyOrder);
+        if work.offset < before {
+            self.violated(Promise::KeyOrder, format!("the effect of {work} comes after that of {before}, key {key}"));
+        }
+    }
+
+    pub(crate) fn outcome_first(&mut self, job: usize) {
+        self.checks.compared(Promise::OutcomeFirst);
+        if !self.checks.outcomes.contains_key(&job) {
+            self.violated(Promise::OutcomeFirst, format!("job {job} is completed, no outcome of it is committed"));
+        }
+    }
+
+    pub(crate) fn first_call(&mut self, worker: usize, work: Work) {
+        let key = (work.flow, work.topic, work.partition, work.offset);
+        let life = self.workers[worker].life;
+        let open = self.now - self.gate_closed_for(worker);
+        self.checks.first_calls.entry((worker, life, key)).or_insert(open);
+    }
+
+    pub(crate) fn bounded(&mut self, worker: usize) {
+        let (max_in_flight, max_held, _) = self.workers[worker].limits();
+        self.checks.compared(Promise::Bounded);
+        let in_flight = self.workers[worker].core.in_flight();
+        if in_flight > max_in_flight {
+            self.violated(Promise::Bounded, format!("w{worker} has {in_flight} calls in flight"));
+        }
+        if self.events.is_multiple_of(16) {
+            let most = self.workers[worker].core.partitions().iter().map(|view| view.held).max().unwrap_or(0);
+            // A pause is heard with the next poll: one chunk per topic may still come.
+            if most > max_held + 6 {
+                self.violated(Promise::Bounded, format!("w{worker} holds {most} records of a partition"));
+            }
+        }
+    }
+
+    pub(crate) fn batch_bounded(&mut self, worker: usize, batch: &flow_core::Batch<Work, ()>) {
+        let (.., max_batch) = self.workers[worker].limits();
+        self.checks.compared(Promise::Bounded);
+        if batch.resolved.len() > max_batch || batch.offsets.is_empty() {
+            let text = format!("w{worker}: {} records, {} offsets", batch.resolved.len(), batch.offsets.len());
+            self.violated(Promise::Bounded, text);
+        }
+    }
+
+    pub(crate) fn notice(&mut self, worker: usize, notice: Notice) {
+        self.tell(|| format!("w{worker}      {notice:?}"));
+        let flow = self.workers[worker].flow;
+        if let Notice::Double { at: (topic, partition, offset), .. } = &notice {
+            self.double_found((flow, topic.0, partition.get(), offset.get()));
+        }
+        if let Notice::DeadLettered { at: (topic, partition, offset), reason, .. } = &notice {
+            self.no_blame(worker, (flow, topic.0, partition.get(), offset.get()), reason);
+        }
+    }
+
+    fn double_found(&mut self, (flow, topic, partition, offset): Key) {
+        let item = self.kafka.log(flow, topic, partition).from(offset).first().map(|(_, item)| *item);
+        let Some(Item::Source(index)) = item else { return };
+        let event = self.scenario.records[index].event;
+        self.checks.compared(Promise::OneStart);
+        if let Some(found) = self.checks.doubles.get_mut(&(flow, event)) {
+            *found = true;
+        } else if self.checks.starts.get(&(flow, event)).is_none_or(|starts| starts.len() < 2) {
+            self.violated(Promise::OneStart, format!("event {event} of f{flow} is reported as a double, but is none"));
+        }
+    }
+
+    /// Observes the gate in front of the engine: a closed one stops the clock of retries and holds.
+    pub(crate) fn watch_gate(&mut self, worker: usize) {
+        let now = self.now;
+        let process = &mut self.workers[worker];
+        match (process.core.gate_is_open(), process.gate_closed) {
+            (false, (None, before)) => process.gate_closed = (Some(now), before),
+            (true, (Some(since), before)) => process.gate_closed = (None, before + now - since),
+            (true, (None, _)) | (false, (Some(_), _)) => {}
+        }
+    }
+
+    fn gate_closed_for(&self, worker: usize) -> u64 {
+        let (since, before) = self.workers[worker].gate_closed;
+        before + since.map_or(0, |since| self.now - since)
+    }
+
+    /// NO_BLAME: a record that is given up had its whole time with a healthy endpoint.
+    fn no_blame(&mut self, worker: usize, at: Key, reason: &Reason) {
+        let bound = match reason.as_str() {
+            code if code == Reason::EXHAUSTED.as_str() => GIVE_UP_AFTER,
+            code if code == Reason::NO_SUBSCRIPTION.as_str() => HOLD_FOR,
+            _ => return,
+        };
+        let life = self.workers[worker].life;
+        let Some(&first) = self.checks.first_calls.get(&(worker, life, at)) else { return };
+        self.checks.compared(Promise::NoBlame);
+        let healthy = self.now - self.gate_closed_for(worker) - first;
+        if healthy < bound {
+            let text = format!("{at:?} is given up ({reason}) after {healthy} ms of healthy time");
+            self.violated(Promise::NoBlame, text);
+        }
+    }
+
+    /// Whether the record's event is a command that makes something.
+    pub(crate) fn planned(&self, item: Item) -> Option<(What, u32)> {
+        match item {
+            Item::Source(index) => Some((self.scenario.records[index].what, self.scenario.records[index].event)),
+            Item::Job(_) => None,
+        }
+    }
+}

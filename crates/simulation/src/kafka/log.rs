@@ -1,0 +1,197 @@
+//! Logs, and what a new owner reads from Kafka before it begins.
+
+use event_model::{NextOffset, Partition};
+use flow_core::{Input, Position, Remembered, Restored, TopicId};
+
+use super::TOPICS;
+use crate::mutants::Switch;
+use crate::scenario::Damage;
+use crate::worker::{RestoreStep, Wake};
+use crate::world::{Item, World};
+
+/// A log of a partition, with offsets that are never delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub records: Vec<(i64, Item)>,
+    pub end: i64,
+}
+
+impl Log {
+    fn append(&mut self, gap: i64, item: Item) -> i64 {
+        let offset = self.end + gap;
+        self.records.push((offset, item));
+        self.end = offset + 1;
+        offset
+    }
+
+    pub(crate) fn from(&self, position: i64) -> &[(i64, Item)] {
+        &self.records[self.records.partition_point(|(offset, _)| *offset < position)..]
+    }
+}
+
+/// The ledger topic of a partition, and the `init` records of its state topic. `None` as transaction: written outside of any.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub entries: Vec<(u64, Option<usize>, Entry)>,
+    pub end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry {
+    Remembered(Remembered),
+    Init,
+}
+
+impl Ledger {
+    pub(crate) fn append(&mut self, transaction: Option<usize>, entry: Entry) {
+        self.entries.push((self.end, transaction, entry));
+        self.end += 1;
+    }
+}
+
+/// A restore under way.
+#[derive(Debug)]
+pub(crate) struct Restoring {
+    positions: Vec<Position>,
+    ledger_end: u64,
+}
+
+impl World<'_> {
+    pub(crate) fn append(&mut self, index: usize) {
+        let planned = &self.scenario.records[index];
+        let offset = self.kafka.source[planned.partition as usize].append(planned.gap, Item::Source(index));
+        self.tell(|| {
+            format!(
+                "source  {}@{offset} {:?} key {} business {} event {} payload {}",
+                planned.partition, planned.what, planned.key, planned.business, planned.event, planned.payload
+            )
+        });
+        for worker in 0..self.workers.len() {
+            self.wake_reader(worker, 1);
+        }
+    }
+
+    pub(crate) fn append_job(&mut self, flow: usize, partition: i32, job: usize) {
+        let gap = if self.rng.chance(50) { 1 } else { 0 };
+        let offset = self.kafka.jobs[flow][partition as usize].append(gap, Item::Job(job));
+        self.tell(|| format!("jobs    f{flow} {partition}@{offset} job {job}"));
+        for worker in 0..self.workers.len() {
+            self.wake_reader(worker, 1);
+        }
+    }
+
+    /// One step of: committed offsets (waiting for transactions that are pending on them), the ledger's end (read_uncommitted),
+    /// the ledger up to there (read_committed).
+    pub(crate) fn restore_step(&mut self, worker: usize, partition: i32, step: RestoreStep, number: u64) {
+        if !self.workers[worker].reaches_leaders() {
+            return self.wake(worker, 20, Wake::Restore(partition, step, number));
+        }
+        let flow = self.workers[worker].flow;
+        match step {
+            RestoreStep::Offsets => {
+                if self.switches.holds(Switch::StableOffsets) && self.pending(flow, partition) {
+                    return self.wake(worker, 15, Wake::Restore(partition, step, number));
+                }
+                let positions = (0..TOPICS).map(|topic| self.position(flow, topic, partition)).collect();
+                self.workers[worker].restoring.insert(partition, Restoring { positions, ledger_end: 0 });
+                let net = self.net();
+                self.wake(worker, net, Wake::Restore(partition, RestoreStep::Ends, number));
+            }
+            RestoreStep::Ends => {
+                let end = self.kafka.ledgers[flow][partition as usize].end;
+                if let Some(restoring) = self.workers[worker].restoring.get_mut(&partition) {
+                    restoring.ledger_end = end;
+                }
+                let net = self.net();
+                self.wake(worker, net, Wake::Restore(partition, RestoreStep::Ledger, number));
+            }
+            RestoreStep::Ledger => self.restore_ledger(worker, flow, partition, number),
+        }
+    }
+
+    fn restore_ledger(&mut self, worker: usize, flow: usize, partition: i32, number: u64) {
+        let Some(restoring) = self.workers[worker].restoring.get(&partition) else { return };
+        let end = restoring.ledger_end;
+        let to_the_end = self.switches.holds(Switch::LedgerToItsEnd);
+        let (mut remembered, mut begun) = (Vec::new(), false);
+        for (at, transaction, entry) in &self.kafka.ledgers[flow][partition as usize].entries {
+            if *at >= end {
+                break;
+            }
+            match transaction.map_or(Some(true), |index| self.kafka.transactions[index].seen_in(partition)) {
+                // The last stable offset: read_committed reads no further until the marker is there.
+                None if to_the_end => {
+                    return self.wake(worker, 15, Wake::Restore(partition, RestoreStep::Ledger, number));
+                }
+                None => break,
+                Some(false) => {}
+                Some(true) => match entry {
+                    Entry::Remembered(entry) => remembered.push(*entry),
+                    Entry::Init => begun = true,
+                },
+            }
+        }
+        let Some(restoring) = self.workers[worker].restoring.remove(&partition) else { return };
+        let mut positions = restoring.positions;
+        for position in &mut positions {
+            position.begun = begun;
+        }
+        self.tell(|| {
+            let read = |position: &Position| format!("next {} {:?}", position.next.get(), position.metadata);
+            let read: Vec<_> = positions.iter().map(read).collect();
+            format!(
+                "w{worker}      restored {partition}: {} begun {begun}, {} remembered",
+                read.join("; "),
+                remembered.len()
+            )
+        });
+        self.step(worker, Input::Restored(Partition::new(partition), Restored { positions, remembered }));
+    }
+
+    fn position(&mut self, flow: usize, topic: u16, partition: i32) -> Position {
+        let log_end = self.kafka.log(flow, topic, partition).end;
+        let mut committed = self.kafka.offsets.get(&(flow, topic, partition)).cloned().unwrap_or_default();
+        // Both topics' metadata come from one read; the damage is over with the second.
+        if let Some(damage) = self.kafka.damaged.get(&(flow, partition)).copied() {
+            if !committed.metadata.is_empty() {
+                committed.metadata = damaged(&committed.metadata, damage);
+                self.books_reopen(flow, topic, partition, committed.next);
+                self.tell(|| format!("fault   metadata of f{flow} {topic}/{partition} reads as {damage:?}"));
+            }
+            if topic + 1 == TOPICS {
+                self.kafka.damaged.remove(&(flow, partition));
+            }
+        }
+        Position {
+            topic: TopicId(topic),
+            next: NextOffset::new(committed.next),
+            metadata: committed.metadata,
+            spilled: None,
+            log_end: NextOffset::new(log_end),
+            begun: false,
+        }
+    }
+
+    pub(crate) fn log_ends(&mut self, worker: usize, partition: i32, number: u64) {
+        if !self.workers[worker].reaches_leaders() {
+            return self.wake(worker, 20, Wake::LogEnds(partition, number));
+        }
+        let flow = self.workers[worker].flow;
+        let end = |topic| (TopicId(topic), NextOffset::new(self.kafka.log(flow, topic, partition).end));
+        let ends = (0..TOPICS).map(end).collect();
+        self.step(worker, Input::LogEnds(Partition::new(partition), ends));
+    }
+}
+
+fn damaged(metadata: &str, damage: Damage) -> String {
+    match damage {
+        Damage::Flipped => {
+            let (head, tail) = metadata.split_at(metadata.len() / 2);
+            let flipped = if tail.starts_with('A') { 'B' } else { 'A' };
+            format!("{head}{flipped}{}", tail.get(1..).unwrap_or_default())
+        }
+        Damage::Foreign => "committed by somebody else".into(),
+        Damage::Newer => metadata.replacen("xc1:", "xc2:", 1),
+        Damage::Gone => String::new(),
+    }
+}

@@ -1,0 +1,63 @@
+//! A model of Kafka: logs with gaps, a group with generations, transactions in two steps whose markers arrive separately and late.
+
+pub(crate) mod group;
+pub(crate) mod log;
+pub(crate) mod transactions;
+
+use std::collections::BTreeMap;
+
+use crate::scenario::{Config, Damage};
+use group::Group;
+use log::{Ledger, Log};
+use transactions::Transaction;
+
+/// The flow's topics: source, then jobs.
+pub(crate) const TOPICS: u16 = 2;
+
+/// A committed offset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Committed {
+    pub next: i64,
+    pub metadata: String,
+}
+
+pub(crate) struct Kafka {
+    /// By partition; every flow reads it.
+    pub source: Vec<Log>,
+    /// By flow, then partition.
+    pub jobs: Vec<Vec<Log>>,
+    /// By flow, then partition: the ledger and the state topic's `init` records.
+    pub ledgers: Vec<Vec<Ledger>>,
+    pub groups: Vec<Group>,
+    /// By flow, topic and partition.
+    pub offsets: BTreeMap<(usize, u16, i32), Committed>,
+    /// What the next reader of a partition's metadata finds instead.
+    pub damaged: BTreeMap<(usize, i32), Damage>,
+    pub transactions: Vec<Transaction>,
+    pub abort_next: bool,
+    pub slow_commit: u64,
+    pub slow_markers: u64,
+}
+
+impl Kafka {
+    pub(crate) fn new(config: &Config) -> Kafka {
+        let partitions = config.partitions as usize;
+        let logs = || (0..partitions).map(|_| Log::default()).collect::<Vec<_>>();
+        Kafka {
+            source: logs(),
+            jobs: (0..config.flows).map(|_| logs()).collect(),
+            ledgers: (0..config.flows).map(|_| (0..partitions).map(|_| Ledger::default()).collect()).collect(),
+            groups: (0..config.flows).map(|_| Group::default()).collect(),
+            offsets: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+            transactions: Vec::new(),
+            abort_next: false,
+            slow_commit: 0,
+            slow_markers: 0,
+        }
+    }
+
+    pub(crate) fn log(&self, flow: usize, topic: u16, partition: i32) -> &Log {
+        if topic == 0 { &self.source[partition as usize] } else { &self.jobs[flow][partition as usize] }
+    }
+}

@@ -1,0 +1,195 @@
+//! One run's world: the clock, the queue of what is to happen, and the parties. What each party does is in its own file.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use flow_core::{Answer, Call, Moment, RecordId};
+
+use crate::checks::Checks;
+use crate::engine::Engine;
+use crate::kafka::Kafka;
+use crate::mutants::Switches;
+use crate::rng::Rng;
+use crate::scenario::Scenario;
+use crate::worker::{Wake, Worker};
+
+/// What a record is about: an entry of the scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    Source(usize),
+    Job(usize),
+}
+
+/// What a flow's driver knows of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    pub flow: usize,
+    pub topic: u16,
+    pub partition: i32,
+    pub offset: i64,
+    pub item: Item,
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let topic = if self.topic == 0 { "source" } else { "jobs" };
+        write!(f, "f{} {topic}/{}@{}", self.flow, self.partition, self.offset)
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Append(usize),
+    /// The engine hands the job out, unless it is completed.
+    Acquire(usize),
+    Fault(usize),
+    Boot(usize),
+    /// A freeze or a cut may be over.
+    Heal(usize),
+    /// The operator finds the group empty and touches its offsets.
+    Touch {
+        flow: usize,
+        lost: bool,
+    },
+    OutageEnds,
+    /// For a process: void when that life is over, late when it is frozen.
+    Worker(usize, u32, Wake),
+    Group(usize, crate::kafka::group::GroupEvent),
+    Transaction(usize, crate::kafka::transactions::Step),
+    Engine(usize, crate::engine::Stage),
+    InstanceEnds(usize),
+}
+
+struct Queued {
+    at: u64,
+    seq: u64,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Queued) -> bool {
+        self.seq == other.seq
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Queued) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Queued) -> Ordering {
+        (self.at, self.seq).cmp(&(other.at, other.seq))
+    }
+}
+
+/// A call on its way to the engine.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub worker: usize,
+    pub life: u32,
+    pub id: RecordId,
+    pub work: Work,
+    pub call: Call,
+    pub sent: u64,
+    /// Within so long after its sending it takes effect or never.
+    pub settle: u64,
+    /// The end of its lease, when its sender froze after the check.
+    pub until: Option<Moment>,
+    /// It left after its lease was over: the frozen sender, the stated residue.
+    pub late: bool,
+    pub answered: bool,
+    /// The answer that is known and on its way.
+    pub answer: Option<Answer<()>>,
+}
+
+pub(crate) struct World<'a> {
+    pub scenario: &'a Scenario,
+    pub switches: Switches,
+    pub now: u64,
+    pub events: u64,
+    queue: BinaryHeap<Reverse<Queued>>,
+    seq: u64,
+    pub rng: Rng,
+    pub kafka: Kafka,
+    pub engine: Engine,
+    pub workers: Vec<Worker>,
+    pub requests: Vec<Request>,
+    pub checks: Checks,
+    /// What happened, when somebody wants to read it.
+    pub trace: Option<Vec<String>>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(scenario: &'a Scenario, switches: Switches, traced: bool) -> World<'a> {
+        let config = &scenario.config;
+        let workers = (0..config.flows * config.workers).map(|index| Worker::new(scenario, &switches, index)).collect();
+        World {
+            scenario,
+            now: 0,
+            events: 0,
+            queue: BinaryHeap::new(),
+            seq: 0,
+            rng: Rng::new(scenario.seed, 5),
+            kafka: Kafka::new(config),
+            engine: Engine::new(scenario.jobs.len()),
+            workers,
+            requests: Vec::new(),
+            checks: Checks::default(),
+            switches,
+            trace: traced.then(Vec::new),
+        }
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::after_origin(std::time::Duration::from_millis(self.now))
+    }
+
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.seq += 1;
+        self.queue.push(Reverse(Queued { at: at.max(self.now), seq: self.seq, event }));
+    }
+
+    pub(crate) fn wake(&mut self, worker: usize, after: u64, wake: Wake) {
+        let life = self.workers[worker].life;
+        self.schedule(self.now + after, Event::Worker(worker, life, wake));
+    }
+
+    /// The time that one message takes.
+    pub(crate) fn net(&mut self) -> u64 {
+        self.rng.between(1, 5)
+    }
+
+    /// Takes the next event; false when nothing is left to happen.
+    pub(crate) fn turn(&mut self) -> bool {
+        let Some(Reverse(Queued { at, event, .. })) = self.queue.pop() else { return false };
+        self.now = at;
+        self.events += 1;
+        match event {
+            Event::Append(index) => self.append(index),
+            Event::Acquire(job) => self.acquire(job),
+            Event::Fault(index) => self.fault(index),
+            Event::Boot(worker) => self.boot(worker),
+            Event::Heal(worker) => self.heal(worker),
+            Event::Touch { flow, lost } => self.touch_offsets(flow, lost),
+            Event::OutageEnds => self.outage_ends(),
+            Event::Worker(worker, life, wake) => self.woken(worker, life, wake),
+            Event::Group(flow, event) => self.group_event(flow, event),
+            Event::Transaction(index, step) => self.transaction_step(index, step),
+            Event::Engine(request, stage) => self.engine_stage(request, stage),
+            Event::InstanceEnds(instance) => self.instance_ends(instance),
+        }
+        true
+    }
+
+    /// Adds a line to the trace; `text` is only made when somebody reads it.
+    pub(crate) fn tell(&mut self, text: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>6} {}", self.now, text()));
+        }
+    }
+}
