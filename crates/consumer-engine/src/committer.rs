@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -32,7 +32,12 @@ const OPERATION: Duration = Duration::from_secs(10);
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A batch, and the membership that it was closed under.
-pub(crate) type Sealed<W, O> = (Batch<W, O>, Option<ConsumerGroupMetadata>);
+pub(crate) struct Sealed<W, O> {
+    pub batch: Batch<W, O>,
+    pub member: Option<ConsumerGroupMetadata>,
+    /// How often partitions had been given up.
+    pub given_up: u64,
+}
 
 /// What became of a batch.
 pub(crate) enum Outcome<W, O> {
@@ -70,6 +75,7 @@ pub(crate) struct Committer<H: Handler> {
     telemetry: Arc<Telemetry>,
     /// Set when the engine ends: then nothing is asked again.
     stop: Arc<AtomicBool>,
+    given_up: Arc<AtomicU64>,
 }
 
 impl<H: Handler> Committer<H> {
@@ -81,6 +87,7 @@ impl<H: Handler> Committer<H> {
         telemetry: Arc<Telemetry>,
         stop: Arc<AtomicBool>,
     ) -> Result<Committer<H>, EngineError> {
+        let given_up = consumer.context().given_up.clone();
         let flow = settings.flow.to_string();
         let deliveries = Deliveries::new(Logging { flow: settings.flow.clone() });
         let producer: ThreadedProducer<Deliveries> = clients::producer(&settings)
@@ -96,7 +103,19 @@ impl<H: Handler> Committer<H> {
         let names = settings.topics.iter().map(|topic| topic.name.clone()).collect();
         let ledger = books::ledger_topic(&settings.flow).into();
         let state = books::state_topic(&settings.flow).into();
-        Ok(Committer { ledger, state, settings, handler, consumer, producer, deliveries, names, telemetry, stop })
+        Ok(Committer {
+            ledger,
+            state,
+            settings,
+            handler,
+            consumer,
+            producer,
+            deliveries,
+            names,
+            telemetry,
+            stop,
+            given_up,
+        })
     }
 
     /// Writes batches until nobody sends any more.
@@ -105,11 +124,11 @@ impl<H: Handler> Committer<H> {
         batches: std_mpsc::Receiver<Sealed<H::Work, H::Output>>,
         outcomes: mpsc::UnboundedSender<Outcome<H::Work, H::Output>>,
     ) {
-        while let Ok((batch, member)) = batches.recv() {
+        while let Ok(Sealed { batch, member, given_up }) = batches.recv() {
             let begun = Instant::now();
             let result = match self.settings.delivery {
-                Delivery::ExactlyOnce => self.transaction(&batch, member.as_ref()),
-                Delivery::AtLeastOnce => self.acknowledged(&batch),
+                Delivery::ExactlyOnce => self.transaction(&batch, member.as_ref(), given_up),
+                Delivery::AtLeastOnce => self.acknowledged(&batch, given_up),
             };
             self.telemetry.committed(&self.settings.flow, begun.elapsed(), batch.resolved.len(), result.is_ok());
             let outcome = match result {
@@ -129,10 +148,12 @@ impl<H: Handler> Committer<H> {
         &self,
         batch: &Batch<H::Work, H::Output>,
         member: Option<&ConsumerGroupMetadata>,
+        given_up: u64,
     ) -> Result<Instant, Fault> {
         self.producer.begin_transaction().map_err(|error| self.sort("begin", &error))?;
         let mut offsets_sent_at = Instant::now();
         let written = self.write(batch).and_then(|()| {
+            self.still_ours(given_up)?;
             offsets_sent_at = Instant::now();
             self.send_offsets(batch, member)
         });
@@ -178,13 +199,23 @@ impl<H: Handler> Committer<H> {
     }
 
     /// The same without a transaction: everything else acknowledged, then the offsets.
-    fn acknowledged(&self, batch: &Batch<H::Work, H::Output>) -> Result<Instant, Fault> {
+    fn acknowledged(&self, batch: &Batch<H::Work, H::Output>, given_up: u64) -> Result<Instant, Fault> {
         self.write(batch)?;
         self.deliveries.wait(ACKNOWLEDGED_WITHIN)?;
         let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
+        self.still_ours(given_up)?;
         let sent_at = Instant::now();
         let commit = self.consumer.commit(&offsets, CommitMode::Sync);
         commit.map(|()| sent_at).map_err(|error| Fault::Aborted(format!("commit offsets: {error}")))
+    }
+
+    /// A batch is spoilt when partitions were given up after it was closed, even if they are held again: somebody else may have
+    /// moved their offsets meanwhile.
+    fn still_ours(&self, given_up: u64) -> Result<(), Fault> {
+        if self.given_up.load(Ordering::SeqCst) == given_up {
+            return Ok(());
+        }
+        Err(Fault::Aborted("partitions were given up since the batch was closed".into()))
     }
 
     /// Replies and dead letters, ledger entries, and what the state topic has to say.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(crate) struct Membership<W> {
     pub inputs: mpsc::Sender<Read<W>>,
     pub drain_within: Duration,
     pub log_ends: LogEnds,
+    /// How often partitions were given up: a batch that was closed before the last time must not be committed any more.
+    pub given_up: Arc<AtomicU64>,
 }
 
 impl<W: Send + Sync + 'static> ClientContext for Membership<W> {
@@ -139,6 +142,7 @@ impl<W: Send + Sync + 'static> Membership<W> {
             return;
         }
         if lost {
+            self.given_up.fetch_add(1, Ordering::SeqCst);
             return self.say(Read::Lost(partitions));
         }
         let (answer, answered) = std_mpsc::sync_channel(1);
@@ -148,6 +152,8 @@ impl<W: Send + Sync + 'static> Membership<W> {
         if answered.recv_timeout(bound).is_err() {
             tracing::error!(flow = %self.flow, ?bound, "the loop did not release revoked partitions in time");
         }
+        // Only now: what was closed while the partitions were being given back was still ours to commit.
+        self.given_up.fetch_add(1, Ordering::SeqCst);
     }
 
     fn say(&self, read: Read<W>) {

@@ -1,7 +1,9 @@
 //! Performs what the state machine asks for. Nothing here decides, and nothing here waits.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
@@ -27,20 +29,13 @@ const RESTORE_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) enum Done<O> {
     Finished(RecordId, Answer<O>),
     Probed(Result<(), Failure>),
-    Restored(Partition, Restored),
-    LogEnds(Partition, Vec<(TopicId, NextOffset)>),
+    Restored(Partition, Restored, Epoch),
+    LogEnds(Partition, Vec<(TopicId, NextOffset)>, Epoch),
 }
 
-impl<O> Done<O> {
-    pub(crate) fn into_input<W>(self) -> Input<W, O> {
-        match self {
-            Done::Finished(id, answer) => Input::Finished(id, answer),
-            Done::Probed(result) => Input::Probed(result),
-            Done::Restored(partition, restored) => Input::Restored(partition, restored),
-            Done::LogEnds(partition, ends) => Input::LogEnds(partition, ends),
-        }
-    }
-}
+/// Which ownership of a partition is meant: it moves with every assignment and every loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
 
 pub(crate) struct Performer<H: Handler> {
     pub flow: Arc<str>,
@@ -55,6 +50,7 @@ pub(crate) struct Performer<H: Handler> {
     pub telemetry: Arc<Telemetry>,
     /// Callbacks and the shutdown that wait for partitions to be released.
     pub waiting: Vec<std_mpsc::SyncSender<()>>,
+    pub epochs: HashMap<Partition, Epoch>,
     pub released: bool,
 }
 
@@ -84,6 +80,28 @@ impl<H: Handler> Performer<H> {
         Ok(())
     }
 
+    /// The ownership of these partitions changed.
+    pub(crate) fn moved(&mut self, partitions: &[(TopicId, Partition)]) {
+        for (_, partition) in partitions {
+            self.epochs.entry(*partition).or_default().0 += 1;
+        }
+    }
+
+    /// What a task or thread has to say; `None` for the answer to a question of an earlier ownership.
+    pub(crate) fn input(&self, done: Done<H::Output>) -> Option<Input<H::Work, H::Output>> {
+        let now = |partition: Partition| self.epochs.get(&partition).copied().unwrap_or_default();
+        match done {
+            Done::Finished(id, answer) => Some(Input::Finished(id, answer)),
+            Done::Probed(result) => Some(Input::Probed(result)),
+            Done::Restored(partition, restored, epoch) => {
+                (now(partition) == epoch).then_some(Input::Restored(partition, restored))
+            }
+            Done::LogEnds(partition, ends, epoch) => {
+                (now(partition) == epoch).then_some(Input::LogEnds(partition, ends))
+            }
+        }
+    }
+
     pub(crate) fn count(&self, batch: &Batch<H::Work, H::Output>) {
         let mut counts = [0u64; 5];
         for resolved in &batch.resolved {
@@ -107,8 +125,9 @@ impl<H: Handler> Performer<H> {
     /// The membership is taken here and now, and not when the batch is written: a rebalance in between makes the coordinator
     /// refuse offsets of partitions that we no longer hold.
     fn commit(&self, batch: Batch<H::Work, H::Output>) -> Result<(), EngineError> {
+        let given_up = self.consumer.context().given_up.load(Ordering::SeqCst);
         let member = self.consumer.group_metadata();
-        self.batches.send((batch, member)).map_err(|_| self.gone("committer"))
+        self.batches.send(Sealed { batch, member, given_up }).map_err(|_| self.gone("committer"))
     }
 
     fn call(&self, id: RecordId, work: H::Work, call: Call, until: Option<Moment>) {
@@ -157,14 +176,15 @@ impl<H: Handler> Performer<H> {
         partition: Partition,
         what: &'static str,
         read: fn(&Restorer, Partition) -> KafkaResult<T>,
-        tell: fn(Partition, T) -> Done<H::Output>,
+        tell: fn(Partition, T, Epoch) -> Done<H::Output>,
     ) {
         let (restorer, done, flow) = (self.restorer.clone(), self.done.clone(), self.flow.clone());
+        let epoch = self.epochs.get(&partition).copied().unwrap_or_default();
         tokio::task::spawn_blocking(move || {
             while !done.is_closed() {
                 match read(&restorer, partition) {
                     Ok(found) => {
-                        let _ = done.send(tell(partition, found));
+                        let _ = done.send(tell(partition, found, epoch));
                         return;
                     }
                     Err(error) => {

@@ -113,6 +113,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             inputs: inputs.clone(),
             drain_within: settings.drain_within,
             log_ends: log_ends.clone(),
+            given_up: Arc::default(),
         };
         let consumer: Arc<BaseConsumer<Membership<H::Work>>> =
             Arc::new(clients::reader(&settings).create_with_context(membership).map_err(client)?);
@@ -163,6 +164,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             restorer,
             telemetry,
             waiting: Vec::new(),
+            epochs: HashMap::new(),
             released: false,
         };
         Ok(Engine {
@@ -208,7 +210,9 @@ impl<'a, H: Handler> Engine<'a, H> {
                 count = self.done.recv_many(&mut done, 256) => {
                     debug_assert!(count > 0, "the performer keeps a sender");
                     for done in done.drain(..) {
-                        self.step(done.into_input())?;
+                        if let Some(input) = self.performer.input(done) {
+                            self.step(input)?;
+                        }
                     }
                 }
                 read = self.reads.recv() => match read {
@@ -231,16 +235,19 @@ impl<'a, H: Handler> Engine<'a, H> {
             Read::Started(partition) => self.step(Input::Started(partition)),
             Read::Assigned(partitions) => {
                 tracing::info!(flow = %self.settings.flow, partitions = self.names(&partitions), "partitions assigned");
+                self.performer.moved(&partitions);
                 self.step(Input::Assigned(partitions))
             }
             Read::Revoked(partitions, callback) => {
                 tracing::info!(flow = %self.settings.flow, partitions = self.names(&partitions), "partitions revoked");
+                self.performer.moved(&partitions);
                 self.performer.waiting.push(callback);
                 self.step(Input::Revoked { partitions, within: self.settings.drain_within })
             }
             Read::Lost(partitions) => {
                 let partitions_lost = self.names(&partitions);
                 tracing::warn!(flow = %self.settings.flow, partitions_lost, "another worker may own these already");
+                self.performer.moved(&partitions);
                 self.step(Input::Lost(partitions))
             }
         }
