@@ -74,6 +74,8 @@ pub struct Flow<W, O> {
     unleased: VecDeque<RecordId>,
     timers: BinaryHeap<Reverse<(Moment, Timer)>>,
     contests: HashMap<RecordId, Contest<W>>,
+    /// Starts of lost partitions whose call is still under way: a frozen process may send them long after the loss.
+    orphans: HashMap<RecordId, Contest<W>>,
     /// Until when the last accepted `send_offsets` lets us dispatch.
     leased_until: Moment,
     /// Records dispatched since the last transaction was closed: how far the next horizon has to run ahead.
@@ -201,6 +203,7 @@ impl<W: Clone, O> Flow<W, O> {
             unleased: VecDeque::new(),
             timers: BinaryHeap::new(),
             contests: HashMap::new(),
+            orphans: HashMap::new(),
             leased_until: Moment::ORIGIN,
             dispatched: 0,
             in_flight: 0,

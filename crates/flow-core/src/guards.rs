@@ -26,8 +26,8 @@ pub enum Guard {
     LookBeforeRepeat,
     /// Nothing is given up while its last effect is in doubt.
     NoVerdictInDoubt,
-    /// A redone terminate or message leaves alone what later offsets started.
-    RedoRule,
+    /// A terminate or message leaves alone what later offsets started.
+    SpareLater,
     /// A job is completed after its outcome is committed.
     OutcomeFirst,
     /// Nothing is dispatched beyond the committed horizon.
@@ -112,7 +112,7 @@ mod taken {
             Guard::UnavailableIsAmbiguous,
             Guard::LookBeforeRepeat,
             Guard::NoVerdictInDoubt,
-            Guard::RedoRule,
+            Guard::SpareLater,
             Guard::OutcomeFirst,
             Guard::HorizonFirst,
             Guard::LeaseTerm,

@@ -21,11 +21,11 @@ use crate::time::Moment;
 pub enum Call {
     /// Start the instance.
     Act,
-    /// Find the one instance or waiting execution that is meant. In a redo (the command may have been done before), instances
-    /// that a later offset of the same partition started are not meant.
+    /// Find the one instance or waiting execution that is meant.
     Locate {
-        /// Whether the command may have been done before.
-        redo: bool,
+        /// Instances that a later offset of the same partition started are not meant: whoever started them has seen this record
+        /// done, though a worker that lost the partition may not know it yet. True unless the guard is taken away.
+        spare_later: bool,
     },
     /// Deliver the message to, or terminate, what `Locate` found.
     ActOn(Arc<str>),
@@ -195,7 +195,7 @@ impl Protocol {
     }
 
     fn locate(&self) -> Call {
-        Call::Locate { redo: self.doubted && holds(Guard::RedoRule) }
+        Call::Locate { spare_later: holds(Guard::SpareLater) }
     }
 
     /// Whether the instance is to be counted once no request can take effect any more.

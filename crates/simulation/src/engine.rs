@@ -170,7 +170,7 @@ impl World<'_> {
     fn perform_call(&mut self, index: usize, call: &Call, work: Work) -> Answer<()> {
         match call {
             Call::Act => self.start_instance(index, work),
-            Call::Locate { redo } => self.locate(work, *redo),
+            Call::Locate { spare_later } => self.locate(work, *spare_later),
             Call::ActOn(target) => self.act_on(index, work, target),
             Call::Look(scope) => {
                 if self.found(work, *scope) {
@@ -294,13 +294,13 @@ impl World<'_> {
         })
     }
 
-    fn locate(&self, work: Work, redo: bool) -> Answer<()> {
+    fn locate(&self, work: Work, spare_later: bool) -> Answer<()> {
         let Item::Source(item) = work.item else { return failure(CallFailure::Refused, None) };
         let running = self.candidates(work, item).filter(|(_, instance)| instance.ended.is_none() && instance.root);
-        // In a redo, what a later offset of the partition started is not meant.
+        // What a later offset of the partition started is not meant.
         let later =
             |instance: &Instance| (instance.partition, 1) == (work.partition, 1) && instance.offset > work.offset;
-        let meant: Vec<_> = running.filter(|(_, instance)| !(redo && later(instance))).collect();
+        let meant: Vec<_> = running.filter(|(_, instance)| !(spare_later && later(instance))).collect();
         match (meant.as_slice(), self.scenario.records[item].what) {
             ([], _) => Answer::NoInstance(()),
             ([(id, _)], What::Terminate) => Answer::Located(format!("i{id}").into()),

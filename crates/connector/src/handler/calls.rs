@@ -23,8 +23,8 @@ impl FlowHandler {
                 let variable = marker::message_variable(marker);
                 self.look(definition, business_key, &variable, marker, scope).await
             }
-            (Task::Message { definition, message, business_key, .. }, Call::Locate { redo }) => {
-                let running = self.meant(work, definition, business_key, redo).await?;
+            (Task::Message { definition, message, business_key, .. }, Call::Locate { spare_later }) => {
+                let running = self.meant(work, definition, business_key, spare_later).await?;
                 self.locate_waiting(&running, message).await
             }
             (Task::Message { message, variables, .. }, Call::ActOn(target)) => {
@@ -34,8 +34,8 @@ impl FlowHandler {
                 engine.deliver(&execution, message, variables).await.map_err(|error| failure(&error))?;
                 Ok(done(instance.to_owned()))
             }
-            (Task::Terminate { definition, business_key, .. }, Call::Locate { redo }) => {
-                let running = self.meant(work, definition, business_key, redo).await?;
+            (Task::Terminate { definition, business_key, .. }, Call::Locate { spare_later }) => {
+                let running = self.meant(work, definition, business_key, spare_later).await?;
                 Ok(match running.as_slice() {
                     [] => Answer::NoInstance(Output::Instance(None)),
                     [one] => Answer::Located(one.id.as_str().into()),
@@ -107,11 +107,17 @@ impl FlowHandler {
         Ok(found.map_or(Answer::Absent, |instance| done(instance.id.clone())))
     }
 
-    /// The running instances that the record may mean. In a redo, one that a later record of the same partition started is not
-    /// meant: the record had its effect before that one came.
-    async fn meant(&self, work: &Work, definition: &str, key: &str, redo: bool) -> Result<Vec<Instance>, Box<Failure>> {
+    /// The running instances that the record may mean. One that a later record of the same partition started is not meant: the
+    /// record had its effect before that one came.
+    async fn meant(
+        &self,
+        work: &Work,
+        definition: &str,
+        key: &str,
+        spare_later: bool,
+    ) -> Result<Vec<Instance>, Box<Failure>> {
         let mut running = self.running(definition, key).await?;
-        if redo {
+        if spare_later {
             let at = &work.record.coordinates;
             running.retain(|instance| {
                 let origin =

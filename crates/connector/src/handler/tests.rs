@@ -13,7 +13,8 @@ fn handler() -> FlowHandler {
     let schemas = Schemas::load(&root.join("schemas")).unwrap();
     let flow = Flow::load(&root.join("flows/tickets"), &schemas).unwrap();
     // Nothing listens there: these tests make no call.
-    let engine = Engine::new(workflow_client::Settings::flowable("http://127.0.0.1:9", workflow_client::Auth::None)).unwrap();
+    let engine =
+        Engine::new(workflow_client::Settings::flowable("http://127.0.0.1:9", workflow_client::Auth::None)).unwrap();
     FlowHandler::new(Parts {
         flow,
         jobs_topic: Some(JOBS),
@@ -32,7 +33,11 @@ fn record(topic: &str, key: &[u8], value: Option<Vec<u8>>) -> Record {
         coordinates: Coordinates { topic: topic.into(), partition, offset },
         key: Some(key.to_vec()),
         value,
-        headers: vec![Header::text("ce_specversion", "1.0"), Header::text("ce_id", "e-1"), Header::text("ce_source", "/crm")],
+        headers: vec![
+            Header::text("ce_specversion", "1.0"),
+            Header::text("ce_id", "e-1"),
+            Header::text("ce_source", "/crm"),
+        ],
         timestamp_ms: None,
     }
 }

@@ -109,8 +109,13 @@ impl<W: Clone, O> Flow<W, O> {
             let start = entry.plan == Plan::Command(Command::Start);
             entry.partition == partition && start && entry.is_begun() && holds(Guard::ContestOnLost)
         };
-        let mut contests: Vec<Contest<W>> =
-            self.records.values().filter(ours).map(|entry| Contest::new(entry.work.clone(), entry.at())).collect();
+        let mut contests: Vec<Contest<W>> = Vec::new();
+        for (id, entry) in self.records.iter().filter(|(_, entry)| ours(entry)) {
+            contests.push(Contest::new(entry.work.clone(), entry.at()));
+            if matches!(&entry.state, State::Calling(call) if call.needs_lease()) {
+                self.orphans.insert(*id, Contest::new(entry.work.clone(), entry.at()));
+            }
+        }
         // The order of a hash map would make a run differ from its repetition.
         contests.sort_by_key(|contest| contest.at);
         let settle = self.partitions.get(&partition).map_or(self.bounds.settle, |owned| owned.settle);

@@ -96,6 +96,10 @@ impl<W: Clone, O> Flow<W, O> {
         if self.contests.contains_key(&id) {
             return self.contest_answered(now, id, answer, effects);
         }
+        // Its answer came after the loss: whatever it did is counted from now on.
+        if let Some(orphan) = self.orphans.remove(&id) {
+            return self.contest(now + self.bounds.settle, orphan, effects);
+        }
         // A record whose partition was lost meanwhile is the next owner's.
         let Some(entry) = self.records.get_mut(&id) else { return };
         if let Some(owned) = self.partitions.get_mut(&entry.partition) {

@@ -146,26 +146,26 @@ fn refused_credentials_close_the_gate_and_cost_the_record_nothing() {
 #[test]
 fn an_early_message_is_held_and_then_given_up() {
     let mut bench = Bench::of(Command::Message { hold_for: Duration::from_secs(30) });
-    assert_eq!(bench.protocol.first(), Call::Locate { redo: false });
+    assert_eq!(bench.protocol.first(), Call::Locate { spare_later: true });
     assert!(matches!(
-        bench.answer(Call::Locate { redo: false }, Answer::NotWaiting),
-        Next::Wait(_, Call::Locate { redo: false }, Why::NobodyWaiting)
+        bench.answer(Call::Locate { spare_later: true }, Answer::NotWaiting),
+        Next::Wait(_, Call::Locate { spare_later: true }, Why::NobodyWaiting)
     ));
     bench.pass(Duration::from_secs(29));
-    assert!(matches!(bench.answer(Call::Locate { redo: false }, Answer::NotWaiting), Next::Wait(..)));
+    assert!(matches!(bench.answer(Call::Locate { spare_later: true }, Answer::NotWaiting), Next::Wait(..)));
     bench.pass(Duration::from_secs(1));
-    assert_eq!(reason(bench.answer(Call::Locate { redo: false }, Answer::NotWaiting)), Reason::NO_SUBSCRIPTION);
+    assert_eq!(reason(bench.answer(Call::Locate { spare_later: true }, Answer::NotWaiting)), Reason::NO_SUBSCRIPTION);
 }
 
 #[test]
 fn a_message_whose_target_went_away_is_looked_up_before_it_is_located_again() {
     let mut bench = Bench::of(Command::Message { hold_for: Duration::from_secs(30) });
-    let next = bench.answer(Call::Locate { redo: false }, Answer::Located("execution".into()));
+    let next = bench.answer(Call::Locate { spare_later: true }, Answer::Located("execution".into()));
     let Next::Call(act @ Call::ActOn(_)) = next else { panic!("{next:?}") };
     assert!(matches!(bench.fail(act, Fault::NotFound), Next::Wait(_, Call::Look(Scope::Everywhere), _)));
     assert!(matches!(
         bench.answer(Call::Look(Scope::History), Answer::Absent),
-        Next::Call(Call::Locate { redo: true })
+        Next::Call(Call::Locate { spare_later: true })
     ));
 }
 
@@ -173,14 +173,14 @@ fn a_message_whose_target_went_away_is_looked_up_before_it_is_located_again() {
 fn several_targets_are_refused_and_none_is_no_instance() {
     let message = Command::Message { hold_for: Duration::from_secs(30) };
     assert_eq!(
-        reason(Bench::of(message).answer(Call::Locate { redo: false }, Answer::Several(2))),
+        reason(Bench::of(message).answer(Call::Locate { spare_later: true }, Answer::Several(2))),
         Reason::AMBIGUOUS_TARGET
     );
     assert_eq!(
-        reason(Bench::of(message).answer(Call::Locate { redo: false }, Answer::NoInstance(0))),
+        reason(Bench::of(message).answer(Call::Locate { spare_later: true }, Answer::NoInstance(0))),
         Reason::NO_INSTANCE
     );
-    let next = Bench::of(Command::Terminate).answer(Call::Locate { redo: false }, Answer::NoInstance(0));
+    let next = Bench::of(Command::Terminate).answer(Call::Locate { spare_later: true }, Answer::NoInstance(0));
     assert!(matches!(next, Next::Resolve(Resolution::Accepted(0))));
 }
 
@@ -239,11 +239,11 @@ fn what_an_earlier_owner_may_have_begun_is_looked_up_first() {
 }
 
 #[test]
-fn a_redone_terminate_says_that_it_is_one() {
+fn a_terminate_spares_what_later_offsets_started() {
     let mut bench = Bench::of(Command::Terminate);
     bench.protocol = Protocol::uncertain(Command::Terminate, Moment::ORIGIN + SETTLE);
     let next = bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
-    assert!(matches!(next, Next::Call(Call::Locate { redo: true })), "{next:?}");
+    assert!(matches!(next, Next::Call(Call::Locate { spare_later: true })), "{next:?}");
 }
 
 #[test]
@@ -260,10 +260,10 @@ fn a_terminate_that_is_under_way_is_not_dead_lettered_for_what_a_locate_sees() {
     let mut bench = Bench::of(Command::Terminate);
     bench.fail(Call::ActOn("a".into()), Fault::TimedOut);
     let located = bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
-    assert!(matches!(located, Next::Call(Call::Locate { redo: true })), "{located:?}");
-    let waits = bench.answer(Call::Locate { redo: true }, Answer::Several(2));
+    assert!(matches!(located, Next::Call(Call::Locate { spare_later: true })), "{located:?}");
+    let waits = bench.answer(Call::Locate { spare_later: true }, Answer::Several(2));
     assert!(matches!(waits, Next::Wait(SETTLE, Call::Look(Scope::Everywhere), Why::Settling)), "{waits:?}");
     bench.pass(SETTLE);
     bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
-    assert_eq!(reason(bench.answer(Call::Locate { redo: true }, Answer::Several(2))), Reason::AMBIGUOUS_TARGET);
+    assert_eq!(reason(bench.answer(Call::Locate { spare_later: true }, Answer::Several(2))), Reason::AMBIGUOUS_TARGET);
 }

@@ -58,3 +58,21 @@ fn a_failed_batch_of_which_nothing_is_left_does_not_wake_the_driver_for_ever() {
     assert!(gathering.close(now, false, false).is_none());
     assert_eq!(gathering.deadline(), None);
 }
+
+#[test]
+fn a_start_that_is_answered_after_the_loss_is_counted_after_its_answer() {
+    let (mut world, p) = world(vec![(0, 1, Plan::Command(Command::Start))]);
+    world.read(TopicId(0), p);
+    assert!(matches!(world.calls.as_slice(), [(_, _, Call::Act)]), "{:?}", world.calls);
+    world.step(Input::Lost((0..TOPICS).map(|t| (TopicId(t), p)).collect()));
+    // A frozen process wakes: the count that the loss asked for is due before the late send has landed.
+    world.now = world.now + Duration::from_secs(60);
+    world.step(Input::Tick);
+    let counts = |world: &World| world.calls.iter().filter(|(_, _, call)| matches!(call, Call::Count(_))).count();
+    assert_eq!(counts(&world), 1);
+    let act = world.calls.iter().position(|(_, _, call)| *call == Call::Act).unwrap();
+    world.finish(act, Answer::Done(()));
+    world.now = world.now + Duration::from_secs(3);
+    world.step(Input::Tick);
+    assert_eq!(counts(&world), 2, "what the answer tells of is counted too");
+}
