@@ -152,10 +152,10 @@ impl<H: Handler> Committer<H> {
     ) -> Result<Instant, Fault> {
         self.producer.begin_transaction().map_err(|error| self.sort("begin", &error))?;
         let mut offsets_sent_at = Instant::now();
-        let written = self.write(batch).and_then(|()| {
+        let written = self.write(batch).and_then(|offsets| {
             self.still_ours(given_up)?;
             offsets_sent_at = Instant::now();
-            self.send_offsets(batch, member)
+            self.send_offsets(&offsets, member)
         });
         match written.and_then(|()| self.commit()) {
             Ok(()) => Ok(offsets_sent_at),
@@ -168,16 +168,11 @@ impl<H: Handler> Committer<H> {
         }
     }
 
-    fn send_offsets(
-        &self,
-        batch: &Batch<H::Work, H::Output>,
-        member: Option<&ConsumerGroupMetadata>,
-    ) -> Result<(), Fault> {
-        let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
+    fn send_offsets(&self, offsets: &TopicPartitionList, member: Option<&ConsumerGroupMetadata>) -> Result<(), Fault> {
         let Some(member) = member else {
             return Err(Fault::Aborted("the consumer is not a member of its group".into()));
         };
-        self.repeat(|| self.producer.send_offsets_to_transaction(&offsets, member, OPERATION))
+        self.repeat(|| self.producer.send_offsets_to_transaction(offsets, member, OPERATION))
             .map_err(|error| self.sort("send offsets", &error))
     }
 
@@ -200,9 +195,8 @@ impl<H: Handler> Committer<H> {
 
     /// The same without a transaction: everything else acknowledged, then the offsets.
     fn acknowledged(&self, batch: &Batch<H::Work, H::Output>, given_up: u64) -> Result<Instant, Fault> {
-        self.write(batch)?;
+        let offsets = self.write(batch)?;
         self.deliveries.wait(ACKNOWLEDGED_WITHIN)?;
-        let offsets = self.offsets(batch).map_err(|error| self.sort("offsets", &error))?;
         self.still_ours(given_up)?;
         let sent_at = Instant::now();
         let commit = self.consumer.commit(&offsets, CommitMode::Sync);
@@ -218,8 +212,8 @@ impl<H: Handler> Committer<H> {
         Err(Fault::Aborted("partitions were given up since the batch was closed".into()))
     }
 
-    /// Replies and dead letters, ledger entries, and what the state topic has to say.
-    fn write(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+    /// Replies and dead letters, ledger entries, and what the state topic has to say; the offsets that go with them.
+    fn write(&self, batch: &Batch<H::Work, H::Output>) -> Result<TopicPartitionList, Fault> {
         self.deliveries.reset();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
@@ -233,16 +227,22 @@ impl<H: Handler> Committer<H> {
                 self.produce(&entry, index)?;
             }
         }
+        let mut offsets = TopicPartitionList::new();
         for line in &batch.offsets {
             if line.init {
                 self.produce(&books::init(&self.state, line.partition), batch.resolved.len())?;
             }
-            if let (_, Some(bytes)) = line.progress.encode() {
-                let source = self.names.get(usize::from(line.topic.0)).map_or("", |name| name);
+            let Some(source) = self.names.get(usize::from(line.topic.0)) else { continue };
+            let (metadata, spilled) = line.progress.encode();
+            if let Some(bytes) = spilled {
                 self.produce(&books::map(&self.state, line.partition, source, bytes), batch.resolved.len())?;
             }
+            let mut element = offsets.add_partition(source, line.partition.get());
+            let set = element.set_offset(KafkaOffset::Offset(line.progress.frontier.get()));
+            set.map_err(|error| self.sort("offsets", &error))?;
+            element.set_metadata(metadata);
         }
-        Ok(())
+        Ok(offsets)
     }
 
     fn produce(&self, record: &OutgoingRecord, index: usize) -> Result<(), Fault> {
@@ -273,18 +273,6 @@ impl<H: Handler> Committer<H> {
                 }
             }
         }
-    }
-
-    fn offsets(&self, batch: &Batch<H::Work, H::Output>) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::new();
-        for line in &batch.offsets {
-            if let Some(name) = self.names.get(usize::from(line.topic.0)) {
-                let mut element = list.add_partition(name, line.partition.get());
-                element.set_offset(KafkaOffset::Offset(line.progress.frontier.get()))?;
-                element.set_metadata(line.progress.encode().0);
-            }
-        }
-        Ok(list)
     }
 
     /// Repeats what the broker did not answer in time, until it does or the engine ends.

@@ -106,7 +106,6 @@ impl<W: Clone, O> Flow<W, O> {
         while let Some(id) = self.unleased.pop_back() {
             self.ready.push_front(id);
         }
-        self.dispatch(now, effects);
     }
 
     fn recorded(&mut self, now: Moment, resolved: Resolved<W, O>, effects: &mut Vec<Effect<W, O>>) {
