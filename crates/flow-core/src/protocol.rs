@@ -337,7 +337,12 @@ impl Protocol {
             self.doubted = true;
             self.settled_at = Some(cx.now + cx.bounds.settle);
         }
-        let then = if in_doubt && holds(Guard::LookBeforeRepeat) { Call::Look(Scope::Everywhere) } else { call };
+        let then = match self.command {
+            _ if !in_doubt || !holds(Guard::LookBeforeRepeat) => call,
+            // Its mark may stand on another instance that it ended: what counts is whether the one it meant still runs.
+            Command::Terminate => self.locate(),
+            Command::Start | Command::Message { .. } | Command::Publish => Call::Look(Scope::Everywhere),
+        };
         if self.exhausted(cx) && then.ends_job() {
             return Next::Left(failure.detail);
         }
