@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use event_model::{Offset, Partition};
 
+use crate::call::{Call, Scope};
 use crate::input::{Answer, Copy, TopicId};
-use crate::protocol::{Call, Scope};
 
 /// A contest ends without a result after so many failed calls; the audit sweeps for what it missed.
 const MAX_FAILURES: u32 = 50;

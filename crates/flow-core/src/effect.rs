@@ -6,10 +6,10 @@ use std::time::Duration;
 use event_model::{NextOffset, Offset, Partition};
 
 use crate::batch::Batch;
+use crate::call::Call;
 use crate::fate::{Fault, Reason};
 use crate::gate::Closed;
 use crate::input::{RecordId, TopicId};
-use crate::protocol::Call;
 use crate::time::Moment;
 
 /// Something to do; the driver performs it and answers with an [`Input`](crate::Input) where one is named.

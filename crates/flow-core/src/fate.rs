@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use crate::call::Call;
 use crate::guards::{Guard, holds};
 use crate::input::Command;
-use crate::protocol::Call;
 
 /// How a call failed, and what that says about its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

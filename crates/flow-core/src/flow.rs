@@ -13,6 +13,7 @@ use std::time::Duration;
 use event_model::{NextOffset, Offset, Partition};
 
 use crate::batch::Gathering;
+use crate::call::Call;
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::gate::{Gate, GatePolicy, Polled};
@@ -21,7 +22,7 @@ use crate::input::{Input, LaneKey, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
 use crate::ledger::EventHash;
 use crate::ownership::{Ownership, Phase};
-use crate::protocol::{Bounds, Call, Protocol};
+use crate::protocol::{Bounds, Protocol};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
 

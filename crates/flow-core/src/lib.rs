@@ -7,6 +7,7 @@
 //! Read in this order: [`Input`], [`Effect`], [`Flow`], then the parts it is made of.
 
 mod batch;
+mod call;
 mod contest;
 mod effect;
 mod fate;
@@ -27,6 +28,7 @@ mod retry;
 mod time;
 
 pub use batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
+pub use call::{Call, Scope};
 pub use effect::{Effect, Notice};
 pub use fate::{Fault, Reason};
 pub use flow::{Flow, PartitionView, Settings};
@@ -37,6 +39,5 @@ pub use input::{
 };
 pub use ledger::{EventHash, Remembered};
 pub use progress::{METADATA_LIMIT, Progress, Reading};
-pub use protocol::{Call, Scope};
 pub use retry::{Dice, RetryPolicy};
 pub use time::Moment;

@@ -6,6 +6,7 @@ use event_model::{NextOffset, Offset, Partition};
 
 use super::{Entry, Flow, State, Timer};
 use crate::batch::{Resolution, Resolved};
+use crate::call::Call;
 use crate::effect::{Effect, Notice};
 use crate::fate::Reason;
 use crate::frontier::Delivery;
@@ -13,7 +14,7 @@ use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Delivered, Plan, RecordId, TopicId};
 use crate::ledger::{Remembered, Verdict};
 use crate::ownership::Phase;
-use crate::protocol::{Call, Context, Next, Protocol, Why};
+use crate::protocol::{Context, Next, Protocol, Why};
 use crate::time::Moment;
 
 impl<W: Clone, O> Flow<W, O> {

@@ -1,0 +1,87 @@
+//! The calls that the protocol asks for, and what matters of each: whether it has an effect, and whether it needs a lease.
+
+use std::sync::Arc;
+
+/// A single call to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Start the instance.
+    Act,
+    /// Find the one instance or waiting execution that is meant.
+    Locate {
+        /// Instances that a later offset of the same partition started are not meant: whoever started them has seen this record
+        /// done, though a worker that lost the partition may not know it yet. True unless the guard is taken away.
+        spare_later: bool,
+    },
+    /// Deliver the message to, or terminate, what `Locate` found.
+    ActOn(Arc<str>),
+    /// Look for the effect of an earlier attempt.
+    Look(Scope),
+    /// Read what an outcome needs: variables, comments, audit.
+    Gather,
+    /// Complete the job whose outcome is committed.
+    CompleteJob,
+    /// Give the job back as failed for good: its outcome is a dead letter.
+    FailJob,
+    /// List the root instances that carry the event's mark.
+    Count(Scope),
+    /// End a surplus instance.
+    Delete(Arc<str>),
+}
+
+/// Where a look-up looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Running instances, then history, without a wait between: what it finds is there, what it misses proves nothing.
+    Everywhere,
+    /// Running instances.
+    Running,
+    /// Instances in history.
+    History,
+}
+
+impl Call {
+    /// Whether the call changes something in the engine.
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => true,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+        }
+    }
+
+    /// Whether the call ends a job whose resolution is committed.
+    pub(crate) fn ends_job(&self) -> bool {
+        match self {
+            Call::CompleteJob | Call::FailJob => true,
+            Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Look(_) | Call::Gather => false,
+            Call::Count(_) | Call::Delete(_) => false,
+        }
+    }
+
+    /// Whether the call may leave only under a lease: it begins something that a later owner must not begin again.
+    pub fn needs_lease(&self) -> bool {
+        match self {
+            Call::Act | Call::ActOn(_) => true,
+            // Harmless when repeated: the engine knows the job, and the instance, by its id.
+            Call::CompleteJob | Call::FailJob | Call::Delete(_) => false,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+        }
+    }
+
+    /// A stable name for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Call::Act => "act",
+            Call::Locate { .. } => "locate",
+            Call::ActOn(_) => "act_on",
+            Call::Look(Scope::Everywhere) => "look",
+            Call::Look(Scope::Running) => "look_running",
+            Call::Look(Scope::History) => "look_history",
+            Call::Gather => "gather",
+            Call::CompleteJob => "complete_job",
+            Call::FailJob => "fail_job",
+            Call::Count(_) => "count",
+            Call::Delete(_) => "delete",
+        }
+    }
+}
