@@ -17,6 +17,11 @@ use clap::Parser;
 
 use cli::{Cli, Command, ModelsCommand, TopicsCommand};
 
+/// Records are born on one thread and die on another, thousands a second, which glibc's allocator answers with a quarter of the
+/// time and three times the memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit codes: 0 done, 1 failed while running, 2 the arguments are wrong (clap), 78 the configuration is wrong
 /// (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: u8 = 78;
