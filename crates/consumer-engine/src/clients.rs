@@ -24,9 +24,10 @@ fn base(settings: &Settings, role: &str) -> ClientConfig {
 /// The group member that reads.
 pub(crate) fn reader(settings: &Settings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // Bounds what librdkafka holds ahead of us; paused partitions hold nothing.
+    // Bounds what librdkafka holds ahead of us; paused partitions hold nothing. Its own back-off at that bound is a whole second.
     config
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.max.messages.kbytes", "4096")
+        .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100")
         .set("statistics.interval.ms", "1000");
     let mut config = merge(config, base(settings, "reader"));

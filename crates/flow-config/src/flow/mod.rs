@@ -79,7 +79,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_in_flight: 256,
-            max_held: 10_000,
+            max_held: 2_000,
             retry_initial: Duration::from_millis(200),
             retry_max: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
