@@ -126,9 +126,10 @@ pub async fn connector_binary() -> Result<PathBuf> {
 }
 
 async fn build() -> Result<PathBuf> {
-    // test executables are at <target>/<profile>/deps/<name>
-    let test = std::env::current_exe()?;
-    let profile_folder = test.ancestors().nth(2).context("a test runs from its target folder")?;
+    // a test is at <target>/<profile>/deps/<name>, a binary such as the storm at <target>/<profile>/<name>
+    let executable = std::env::current_exe()?;
+    let mut folders = executable.ancestors().skip(1).skip_while(|folder| folder.ends_with("deps"));
+    let profile_folder = folders.next().context("a test runs from its target folder")?;
     let profile = match profile_folder.file_name().and_then(OsStr::to_str) {
         Some("debug") => "dev",
         Some(profile) => profile,

@@ -1,0 +1,137 @@
+//! What a `read_committed` consumer sees on the reply topic, as it comes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use promises::{Deployment, Kafka};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use crate::source::{Published, Ticket};
+use crate::stage::PARTITIONS;
+
+/// Replies by what they answer.
+#[derive(Default)]
+pub(crate) struct Entries {
+    /// By event id: how many replies of the kind.
+    pub(crate) accepted: HashMap<String, u32>,
+    pub(crate) duplicate: HashMap<String, u32>,
+    /// By event id: the reason.
+    pub(crate) rejected: Vec<(String, String)>,
+    /// By process instance: how many outcomes.
+    pub(crate) outcomes: HashMap<String, u32>,
+    /// By key: the offsets of its accepted events, in the order of their replies.
+    pub(crate) order: HashMap<String, Vec<i64>>,
+    /// By ticket: the instance that its reply names.
+    pub(crate) instances: HashMap<String, String>,
+    /// By source partition: when an event of it was accepted.
+    pub(crate) progress: BTreeMap<i64, Vec<Instant>>,
+}
+
+pub(crate) struct Books {
+    entries: Mutex<Entries>,
+}
+
+impl Books {
+    /// Follows the reply topic until the process ends.
+    pub(crate) fn open(kafka: &Kafka, deployment: &Deployment) -> Result<Arc<Books>> {
+        let books = Arc::new(Books { entries: Mutex::default() });
+        let mut client = kafka.client();
+        client
+            .set("group.id", promises::unique("storm"))
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("log_level", "0");
+        let consumer: BaseConsumer = client.create()?;
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            let partition = i32::try_from(partition)?;
+            assignment.add_partition_offset(&deployment.replies(), partition, Offset::Beginning)?;
+        }
+        consumer.assign(&assignment)?;
+        let entering = Arc::clone(&books);
+        std::thread::spawn(move || {
+            loop {
+                // An error is a broker that restarts: librdkafka goes on by itself.
+                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
+                    entering.enter(&message);
+                }
+            }
+        });
+        Ok(books)
+    }
+
+    fn enter(&self, message: &impl Message) {
+        let header = |name: &str| {
+            let headers = message.headers()?;
+            let found = headers.iter().find(|header| header.key == name)?;
+            found.value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned)
+        };
+        let kind = header("ce_type").unwrap_or_default();
+        let body: Value = serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();
+        let event = body["source"]["eventId"].as_str().unwrap_or_default().to_owned();
+        let instance = body["process"]["instanceId"].as_str().unwrap_or_default().to_owned();
+        let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+        let mut entries = self.lock();
+        match kind.as_str() {
+            "xconnector.accepted.v1" => {
+                *entries.accepted.entry(event).or_default() += 1;
+                let offset = body["source"]["offset"].as_i64().unwrap_or(-1);
+                entries.order.entry(key.clone()).or_default().push(offset);
+                entries.instances.entry(key).or_insert(instance);
+                let partition = body["source"]["partition"].as_i64().unwrap_or(-1);
+                entries.progress.entry(partition).or_default().push(Instant::now());
+            }
+            "xconnector.duplicate.v1" => *entries.duplicate.entry(event).or_default() += 1,
+            "xconnector.outcome.v1" => *entries.outcomes.entry(instance).or_default() += 1,
+            other => {
+                let reason = body["reason"].as_str().unwrap_or(other).to_owned();
+                entries.rejected.push((event, reason));
+            }
+        }
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every event of the ticket is accepted.
+    pub(crate) fn accepted(&self, ticket: &Ticket) -> bool {
+        let entries = self.lock();
+        ticket.events().all(|event| entries.accepted.contains_key(&event))
+    }
+
+    /// Whether every event is accepted, every ticket has its outcome.
+    pub(crate) fn complete(&self, published: &[Ticket]) -> bool {
+        published.iter().all(|ticket| self.accepted(ticket)) && {
+            let entries = self.lock();
+            let decided = |ticket: &Ticket| entries.instances.get(&ticket.key).and_then(|id| entries.outcomes.get(id));
+            published.iter().all(|ticket| decided(ticket).is_some())
+        }
+    }
+
+    pub(crate) fn summary(&self, published: &Published) -> String {
+        let events: usize = {
+            let published = published.lock().unwrap_or_else(PoisonError::into_inner);
+            published.iter().map(|ticket| 1 + ticket.updates).sum()
+        };
+        let entries = self.lock();
+        format!(
+            "{events} events published, {} accepted, {} known already, {} outcomes",
+            entries.accepted.len(),
+            entries.duplicate.values().sum::<u32>(),
+            entries.outcomes.len()
+        )
+    }
+
+    /// How long after `since` the slowest partition had an event accepted.
+    pub(crate) fn all_flow_after(&self, since: Instant) -> Option<Duration> {
+        let entries = self.lock();
+        let first = |times: &Vec<Instant>| times.iter().find(|time| **time > since).map(|time| *time - since);
+        entries.progress.values().map(first).collect::<Option<Vec<Duration>>>()?.into_iter().max()
+    }
+}

@@ -1,0 +1,115 @@
+//! The account from outside: the engine's own instances, and what a `read_committed` consumer read, against what was published.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anyhow::Result;
+use promises::read_all;
+use tokio::task::JoinSet;
+
+use crate::books::Books;
+use crate::source::{SOURCE, Ticket};
+use crate::stage::Stage;
+
+/// Readers of the engine's history at the same time.
+const READERS: usize = 8;
+
+#[derive(Default)]
+pub(crate) struct Report {
+    tickets: usize,
+    events: usize,
+    instances: usize,
+    outcomes: usize,
+    known_already: u32,
+    pub(crate) violations: Vec<String>,
+}
+
+pub(crate) async fn reckon(stage: &Stage, books: &Books, published: &[Ticket]) -> Result<Report> {
+    let mut report = Report { tickets: published.len(), ..Report::default() };
+    for letter in read_all(&stage.kafka, &stage.deployment.dead_letters()).await? {
+        let reason = letter.header("xc-reason").unwrap_or("?").to_owned();
+        report.violations.push(format!("{}: dead letter that nobody deserved ({reason})", letter.key_text()));
+    }
+    instances(stage, published, &mut report).await?;
+    let entries = books.lock();
+    report.known_already = entries.duplicate.values().sum();
+    report.outcomes = entries.outcomes.len();
+    for (event, reason) in &entries.rejected {
+        report.violations.push(format!("{event}: rejected ({reason})"));
+    }
+    for (instance, count) in entries.outcomes.iter().filter(|(_, count)| **count > 1) {
+        report.violations.push(format!("instance {instance}: {count} outcomes"));
+    }
+    for (key, offsets) in &entries.order {
+        if !offsets.is_sorted() {
+            report.violations.push(format!("{key}: accepted out of order, at offsets {offsets:?}"));
+        }
+    }
+    for ticket in published {
+        for event in ticket.events() {
+            report.events += 1;
+            match entries.accepted.get(&event) {
+                Some(1) => {}
+                Some(count) => report.violations.push(format!("{event}: {count} accepted replies")),
+                None => report.violations.push(format!("{event}: lost, no reply")),
+            }
+        }
+        let outcome = entries.instances.get(&ticket.key).and_then(|instance| entries.outcomes.get(instance));
+        if outcome.is_none() {
+            report.violations.push(format!("{}: no outcome", ticket.key));
+        }
+    }
+    Ok(report)
+}
+
+/// One instance for each ticket, started by its first event, with its last update as the last comment.
+async fn instances(stage: &Stage, published: &[Ticket], report: &mut Report) -> Result<()> {
+    let mut readers: JoinSet<Result<(usize, Vec<String>)>> = JoinSet::new();
+    for share in published.chunks(published.len().div_ceil(READERS).max(1)) {
+        let (engine, definition, flow) =
+            (stage.engine.client.clone(), stage.deployment.definition(), stage.deployment.flow());
+        let share = share.to_vec();
+        readers.spawn(async move {
+            let (mut count, mut violations) = (0, Vec::new());
+            for ticket in share {
+                let found = engine.historic(&definition, &format!("ticket/{}", ticket.key)).await?;
+                count += found.len();
+                if found.len() != 1 {
+                    let ids: BTreeSet<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
+                    violations.push(format!("{}: {} instances {ids:?}", ticket.key, found.len()));
+                }
+                let Some(instance) = found.first() else { continue };
+                let text = |name: &str| {
+                    let value = instance.variable(name).and_then(|value| value.as_str().map(str::to_owned));
+                    value.unwrap_or_default()
+                };
+                let mark = text("xcEventId");
+                if mark != format!("{flow}/{SOURCE}/{}-0", ticket.key) {
+                    violations.push(format!("{}: started by {mark}", ticket.key));
+                }
+                if ticket.updates > 0 && text("comment") != format!("update {}", ticket.updates) {
+                    violations.push(format!("{}: the last comment is {:?}", ticket.key, text("comment")));
+                }
+            }
+            Ok((count, violations))
+        });
+    }
+    while let Some(read) = readers.join_next().await {
+        let (count, violations) = read??;
+        report.instances += count;
+        report.violations.extend(violations);
+    }
+    Ok(())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for violation in self.violations.iter().take(50) {
+            writeln!(f, "VIOLATION {violation}")?;
+        }
+        writeln!(f, "published        {} tickets, {} events", self.tickets, self.events)?;
+        writeln!(f, "engine           {} instances", self.instances)?;
+        writeln!(f, "replies          {} outcomes, {} events known already", self.outcomes, self.known_already)?;
+        write!(f, "violations       {}", self.violations.len())
+    }
+}

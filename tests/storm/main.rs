@@ -1,0 +1,129 @@
+//! The storm: real Kafka, several `xconnector` processes, an engine that fails in every way it can, and an account from outside.
+//!
+//! `./dev storm --seed S --minutes M` ends with a report; the exit code is 0 only when nothing was lost, doubled or out of order. The
+//! seed decides what is published and which blow falls when; how the parts answer differs from run to run.
+
+#![allow(clippy::print_stdout, reason = "a command for a terminal")]
+
+mod books;
+mod engine;
+mod ledger;
+mod people;
+mod plan;
+mod source;
+mod stage;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use promises::Kafka;
+
+use books::Books;
+use plan::{Blow, Plan};
+use stage::Stage;
+
+/// What the last blow is followed by: everything has to be finished within this time.
+const CALM: Duration = Duration::from_secs(180);
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// Tickets through real Kafka and an engine, while processes are killed and frozen, the broker restarts and the engine fails.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Decides what happens; drawn anew, and printed, when it is left out
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long it blows
+    #[arg(long, default_value_t = 3)]
+    minutes: u64,
+    /// The engine behind the connector
+    #[arg(long, value_enum, default_value = "emulator")]
+    engine: EngineKind,
+    /// Processes of the connector
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=8))]
+    instances: u32,
+    /// Events that are published in a second
+    #[arg(long, default_value_t = 60)]
+    rate: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineKind {
+    /// The emulated OpenText Workflow Service, which also fails on command
+    Emulator,
+    /// Real Flowable: processes and broker suffer, the engine itself does not
+    Flowable,
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match storm(Args::parse()).await {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(violations) => {
+            println!("{violations} violations");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("the storm could not be held: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn storm(args: Args) -> Result<usize> {
+    let seed = args.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
+    let engine_kind = args.engine;
+    println!("seed {seed}: {} minutes on {engine_kind:?}, {} processes", args.minutes, args.instances);
+    let plan = Plan::of(seed, Duration::from_secs(60 * args.minutes), args.instances as usize, engine_kind);
+    let kafka = Kafka::start().await?;
+    let engine = engine::Engine::start(engine_kind).await?;
+    let mut stage = Stage::set(kafka, engine, args.instances as usize).await?;
+    let books = Books::open(&stage.kafka, &stage.deployment)?;
+    let source = source::publish(&stage, seed, args.rate, Duration::from_secs(60 * args.minutes));
+    let people = people::decide(stage.engine.client.clone(), source.published.clone(), books.clone());
+
+    let begun = Instant::now();
+    let mut told = Instant::now();
+    for (at, blow) in &plan.blows {
+        while begun.elapsed() < *at {
+            stage.mend().await?;
+            if told.elapsed() > PROGRESS {
+                told = Instant::now();
+                println!("{:5.0} s  {}", begun.elapsed().as_secs_f64(), books.summary(&source.published));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        println!("{:5.0} s  {blow}", begun.elapsed().as_secs_f64());
+        stage.strike(blow.clone()).await?;
+    }
+    stage.calm().await?;
+    let published = source.finished().await?;
+    let calm = Instant::now();
+    while !books.complete(&published) && calm.elapsed() < CALM {
+        if told.elapsed() > PROGRESS {
+            told = Instant::now();
+            println!("{:5.0} s  calm; {}", begun.elapsed().as_secs_f64(), books.summary(&source.published));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    people.abort();
+    let report = ledger::reckon(&stage, &books, &published).await?;
+    println!("\n{report}");
+    println!("{}", stage.account(&plan, &books).await?);
+    let violations = report.violations.len();
+    if violations > 0 {
+        println!("{}", stage.last_words());
+    }
+    println!("again: ./dev storm --seed {seed} --minutes {} --instances {}", args.minutes, args.instances);
+    Ok(violations)
+}
+
+/// Counts blows by their name, for the report.
+fn counted<'a>(blows: impl Iterator<Item = &'a Blow>) -> String {
+    let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for blow in blows {
+        *counts.entry(blow.kind().to_owned()).or_default() += 1;
+    }
+    counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,202 @@
+//! The parts of a storm, and the blows that they take.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use emulator::Availability;
+use promises::{DEADLINE, Deployment, Instance, Kafka, Signal};
+
+use crate::books::Books;
+use crate::counted;
+use crate::engine::Engine;
+use crate::plan::{Blow, Plan};
+
+pub(crate) const PARTITIONS: u32 = 8;
+/// Longer than a lost request of the plan takes to have its effect, and the client gives up earlier than those come.
+const ENGINE_LINES: &str = "request_timeout = \"2s\"\nsettle = \"6s\"\nhistory_lag = \"1s\"\n[jobs]\npoll_interval = \"200ms\"\nlock_duration = \"20s\"";
+
+pub(crate) struct Stage {
+    pub(crate) kafka: Kafka,
+    pub(crate) engine: Engine,
+    pub(crate) deployment: Deployment,
+    processes: Vec<Place>,
+    /// When a fault of the engine ends.
+    engine_well_at: Option<Instant>,
+    kills: Vec<Instant>,
+    last_words: String,
+}
+
+/// One place among the processes.
+enum Place {
+    Runs(Box<Instance>),
+    Frozen(Box<Instance>, Instant),
+    Empty(Instant),
+}
+
+impl Stage {
+    pub(crate) async fn set(kafka: Kafka, engine: Engine, processes: usize) -> Result<Stage> {
+        let deployment = Deployment::of_tickets(&kafka, &engine.settings, ENGINE_LINES)?;
+        deployment.set_up(PARTITIONS).await?;
+        let mut places = Vec::new();
+        for _ in 0..processes {
+            places.push(Place::Runs(Box::new(deployment.instance().await?)));
+        }
+        let (kills, last_words) = (Vec::new(), String::new());
+        Ok(Stage { kafka, engine, deployment, processes: places, engine_well_at: None, kills, last_words })
+    }
+
+    /// Lets a blow fall. A place that is empty or frozen already is spared.
+    pub(crate) async fn strike(&mut self, blow: Blow) -> Result<()> {
+        let now = Instant::now();
+        match blow {
+            Blow::Kill { process, back_after } => {
+                if let Some(mut instance) = self.take(process, Place::Empty(now + back_after)) {
+                    instance.connector.signal(Signal::Kill);
+                    instance.connector.wait(DEADLINE).await?;
+                    self.kills.push(now);
+                }
+            }
+            Blow::Freeze { process, lasts } => {
+                if let Some(mut instance) = self.take(process, Place::Empty(now)) {
+                    instance.connector.signal(Signal::Stop);
+                    self.put(process, Place::Frozen(instance, now + lasts));
+                }
+            }
+            Blow::Leave { process } => {
+                if let Some(mut instance) = self.take(process, Place::Empty(now)) {
+                    instance.connector.signal(Signal::Terminate);
+                    instance.connector.wait(DEADLINE).await?;
+                }
+            }
+            Blow::Broker => {
+                self.kafka.stop().await?;
+                self.kafka.start_again().await?;
+            }
+            Blow::Refuse { lasts } => {
+                if let Some(emulator) = &self.engine.emulator {
+                    emulator.faults().set_availability(Availability::Refusing).await;
+                    self.engine_well_at = Some(now + lasts);
+                }
+            }
+            Blow::Engine { rules, lasts, name } => {
+                if let Some(emulator) = &self.engine.emulator {
+                    for rule in rules {
+                        emulator.faults().add(rule).map_err(anyhow::Error::msg).context(name)?;
+                    }
+                    self.engine_well_at = Some(now + lasts);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what has lasted long enough.
+    pub(crate) async fn mend(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.engine_well_at.is_some_and(|at| at <= now) {
+            self.engine_is_well().await;
+        }
+        for process in 0..self.processes.len() {
+            self.restore(process, |at| at <= now).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything that goes on: from here on nothing goes wrong any more.
+    pub(crate) async fn calm(&mut self) -> Result<()> {
+        self.engine_is_well().await;
+        for process in 0..self.processes.len() {
+            self.restore(process, |_| true).await?;
+        }
+        Ok(())
+    }
+
+    async fn restore(&mut self, process: usize, due: impl Fn(Instant) -> bool) -> Result<()> {
+        match self.processes.get(process) {
+            Some(Place::Empty(at)) if due(*at) => {
+                let instance = self.deployment.instance().await?;
+                self.put(process, Place::Runs(Box::new(instance)));
+            }
+            Some(Place::Frozen(_, at)) if due(*at) => {
+                let Some(Place::Frozen(mut instance, _)) = self.replace(process, Place::Empty(Instant::now())) else {
+                    return Ok(());
+                };
+                instance.connector.signal(Signal::Continue);
+                self.put(process, Place::Runs(instance));
+            }
+            Some(Place::Runs(_) | Place::Empty(_) | Place::Frozen(..)) | None => {}
+        }
+        Ok(())
+    }
+
+    async fn engine_is_well(&mut self) {
+        self.engine_well_at = None;
+        if let Some(emulator) = &self.engine.emulator {
+            emulator.faults().clear();
+            emulator.faults().set_availability(Availability::Up).await;
+        }
+    }
+
+    /// The running process of a place, which `instead` takes.
+    fn take(&mut self, process: usize, instead: Place) -> Option<Box<Instance>> {
+        if !matches!(self.processes.get(process), Some(Place::Runs(_))) {
+            return None;
+        }
+        match self.replace(process, instead) {
+            Some(Place::Runs(instance)) => {
+                self.remember(&instance);
+                Some(instance)
+            }
+            Some(Place::Frozen(..) | Place::Empty(_)) | None => None,
+        }
+    }
+
+    fn replace(&mut self, process: usize, place: Place) -> Option<Place> {
+        self.processes.get_mut(process).map(|current| std::mem::replace(current, place))
+    }
+
+    fn put(&mut self, process: usize, place: Place) {
+        self.replace(process, place);
+    }
+
+    /// Errors and warnings of a process that is about to go.
+    fn remember(&mut self, instance: &Instance) {
+        for line in instance.connector.log().lines().filter(|line| line.contains("ERROR") || line.contains("panicked"))
+        {
+            let _ = writeln!(self.last_words, "{line}");
+        }
+    }
+
+    /// What the processes logged as errors.
+    pub(crate) fn last_words(&mut self) -> String {
+        for place in std::mem::take(&mut self.processes) {
+            if let Place::Runs(instance) | Place::Frozen(instance, _) = place {
+                self.remember(&instance);
+            }
+        }
+        std::mem::take(&mut self.last_words)
+    }
+
+    /// What happened, for the report.
+    pub(crate) async fn account(&self, plan: &Plan, books: &Books) -> Result<String> {
+        let mut text =
+            format!("blows            {} ({})\n", plan.blows.len(), counted(plan.blows.iter().map(|(_, blow)| blow)));
+        let counts = self.engine.counts().await?;
+        let bad: u64 = counts.values().map(|(_, bad)| bad).sum();
+        if let Some((starts, _)) = counts.get("start") {
+            let _ = writeln!(text, "engine           {bad} requests failed or lost, {starts} start requests");
+        }
+        let mut takeovers: Vec<Duration> = self.kills.iter().filter_map(|at| books.all_flow_after(*at)).collect();
+        takeovers.sort();
+        if let (Some(middle), Some(longest)) = (takeovers.get(takeovers.len() / 2), takeovers.last()) {
+            let _ = writeln!(
+                text,
+                "after kill -9    every partition flows again after {:.1} s (median), {:.1} s (longest; other blows fall meanwhile)",
+                middle.as_secs_f64(),
+                longest.as_secs_f64()
+            );
+        }
+        Ok(text)
+    }
+}
