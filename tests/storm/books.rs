@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use promises::{Deployment, Kafka};
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -13,6 +14,9 @@ use serde_json::Value;
 
 use crate::source::{Published, Ticket};
 use crate::stage::PARTITIONS;
+
+/// After so long without a reply the reader is made anew.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Replies by what they answer.
 #[derive(Default)]
@@ -45,20 +49,28 @@ impl Books {
             .set("group.id", promises::unique("storm"))
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
             .set("log_level", "0");
-        let consumer: BaseConsumer = client.create()?;
-        let mut assignment = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            let partition = i32::try_from(partition)?;
-            assignment.add_partition_offset(&deployment.replies(), partition, Offset::Beginning)?;
-        }
-        consumer.assign(&assignment)?;
-        let entering = Arc::clone(&books);
+        let (entering, topic) = (Arc::clone(&books), deployment.replies());
+        let mut next: BTreeMap<i32, i64> = (0..i32::try_from(PARTITIONS)?).map(|partition| (partition, 0)).collect();
+        let mut consumer = reader(&client, &topic, &next)?;
         std::thread::spawn(move || {
+            let mut heard = Instant::now();
             loop {
-                // An error is a broker that restarts: librdkafka goes on by itself.
-                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
-                    entering.enter(&message);
+                match consumer.poll(Duration::from_millis(200)) {
+                    Some(Ok(message)) => {
+                        heard = Instant::now();
+                        next.insert(message.partition(), message.offset() + 1);
+                        entering.enter(&message);
+                    }
+                    // A reader that a broker's restart left without data, or without a position, is made anew where it stood.
+                    Some(Err(_)) | None if heard.elapsed() > SILENCE => {
+                        heard = Instant::now();
+                        if let Ok(anew) = reader(&client, &topic, &next) {
+                            consumer = anew;
+                        }
+                    }
+                    Some(Err(_)) | None => {}
                 }
             }
         });
@@ -134,4 +146,14 @@ impl Books {
         let first = |times: &Vec<Instant>| times.iter().find(|time| **time > since).map(|time| *time - since);
         entries.progress.values().map(first).collect::<Option<Vec<Duration>>>()?.into_iter().max()
     }
+}
+
+fn reader(client: &ClientConfig, topic: &str, next: &BTreeMap<i32, i64>) -> Result<BaseConsumer> {
+    let consumer: BaseConsumer = client.create()?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, offset) in next {
+        assignment.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    consumer.assign(&assignment)?;
+    Ok(consumer)
 }

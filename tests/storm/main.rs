@@ -16,7 +16,7 @@ mod stage;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use promises::Kafka;
 
@@ -43,6 +43,9 @@ struct Args {
     /// Processes of the connector
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=8))]
     instances: u32,
+    /// Only blows of this kind, as the report names them, such as "kill -9"
+    #[arg(long)]
+    only: Option<String>,
     /// Events that are published in a second
     #[arg(long, default_value_t = 60)]
     rate: u32,
@@ -75,7 +78,11 @@ async fn storm(args: Args) -> Result<usize> {
     let seed = args.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let engine_kind = args.engine;
     println!("seed {seed}: {} minutes on {engine_kind:?}, {} processes", args.minutes, args.instances);
-    let plan = Plan::of(seed, Duration::from_secs(60 * args.minutes), args.instances as usize, engine_kind);
+    let mut plan = Plan::of(seed, Duration::from_secs(60 * args.minutes), args.instances as usize, engine_kind);
+    if let Some(only) = &args.only {
+        plan.blows.retain(|(_, blow)| blow.kind() == only);
+        ensure!(!plan.blows.is_empty(), "no blow of kind \"{only}\" comes with this seed");
+    }
     let kafka = Kafka::start().await?;
     let engine = engine::Engine::start(engine_kind).await?;
     let mut stage = Stage::set(kafka, engine, args.instances as usize).await?;

@@ -15,9 +15,10 @@ use crate::ownership::{Begun, Finished, Ownership, Phase};
 use crate::retry::RetryPolicy;
 use crate::time::Moment;
 
-/// The horizon runs ahead by at least twice the calls in flight, and at most this far: what lies below it has to be verified
-/// after a crash.
-const MAX_AHEAD: i64 = 8_192;
+/// The horizon runs ahead by twice what was dispatched since the last transaction, within these bounds: what lies below it has
+/// to be verified after a crash, records that came later included. A burst doubles its way up, an extra transaction each time.
+const LEAST_AHEAD: i64 = 32;
+const MOST_AHEAD: i64 = 8_192;
 /// The longest pause before a transaction is repeated: a drain must not be spent on waiting.
 const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -34,7 +35,8 @@ impl<W: Clone, O> Flow<W, O> {
         for done in &resolved {
             finished.entry(done.partition).or_default().entry(done.topic).or_default().push(done.offset);
         }
-        let ahead = (self.dispatched * 2).max(self.settings.max_in_flight as i64 * 2).min(MAX_AHEAD);
+        let least = LEAST_AHEAD.min(self.settings.max_in_flight as i64 * 2);
+        let ahead = (self.dispatched * 2).clamp(least, MOST_AHEAD);
         self.dispatched = 0;
         let mut offsets = Vec::new();
         let partitions: Vec<Partition> = self.partitions.keys().copied().collect();
