@@ -126,6 +126,12 @@ impl Books {
         }
     }
 
+    /// How many events and instances are answered.
+    pub(crate) fn replies(&self) -> usize {
+        let entries = self.lock();
+        entries.accepted.len() + entries.outcomes.len()
+    }
+
     pub(crate) fn summary(&self, published: &Published) -> String {
         let events: usize = {
             let published = published.lock().unwrap_or_else(PoisonError::into_inner);

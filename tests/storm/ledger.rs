@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use promises::read_all;
 use tokio::task::JoinSet;
+use workflow_client::Instance;
 
 use crate::books::Books;
 use crate::source::{SOURCE, Ticket};
 use crate::stage::Stage;
 
+/// How long the last jobs may take to be completed: their locks may have to run out first.
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// Readers of the engine's history at the same time.
 const READERS: usize = 8;
 
@@ -62,8 +66,9 @@ pub(crate) async fn reckon(stage: &Stage, books: &Books, published: &[Ticket]) -
     Ok(report)
 }
 
-/// One instance for each ticket, started by its first event, with its last update as the last comment.
+/// One instance for each ticket, started by its first event, with its last update as the last comment, and ended.
 async fn instances(stage: &Stage, published: &[Ticket], report: &mut Report) -> Result<()> {
+    let patience = Instant::now() + ENDED_WITHIN;
     let mut readers: JoinSet<Result<(usize, Vec<String>)>> = JoinSet::new();
     for share in published.chunks(published.len().div_ceil(READERS).max(1)) {
         let (engine, definition, flow) =
@@ -72,13 +77,23 @@ async fn instances(stage: &Stage, published: &[Ticket], report: &mut Report) -> 
         readers.spawn(async move {
             let (mut count, mut violations) = (0, Vec::new());
             for ticket in share {
-                let found = engine.historic(&definition, &format!("ticket/{}", ticket.key)).await?;
+                let business_key = format!("ticket/{}", ticket.key);
+                let mut found = engine.historic(&definition, &business_key).await?;
+                // Its job is completed after its outcome is read, or comes again when its lock ends.
+                while !found.iter().all(Instance::is_ended) && Instant::now() < patience {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    found = engine.historic(&definition, &business_key).await?;
+                }
                 count += found.len();
                 if found.len() != 1 {
                     let ids: BTreeSet<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
                     violations.push(format!("{}: {} instances {ids:?}", ticket.key, found.len()));
                 }
                 let Some(instance) = found.first() else { continue };
+                if !instance.is_ended() {
+                    violations
+                        .push(format!("{}: instance {} still runs, its job is orphaned", ticket.key, instance.id));
+                }
                 let text = |name: &str| {
                     let value = instance.variable(name).and_then(|value| value.as_str().map(str::to_owned));
                     value.unwrap_or_default()
