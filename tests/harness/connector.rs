@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -80,13 +81,19 @@ impl Connector {
             let running = process.must_run();
             async move {
                 running?;
-                let Ok(answer) = reqwest::get(format!("http://{metrics}/metrics")).await else {
-                    return Ok(None);
-                };
-                Ok(sum(&answer.text().await?, metric, labels).filter(|value| wanted(*value)))
+                let Ok(text) = self::metrics(metrics).await else { return Ok(None) };
+                Ok(sum(&text, metric, labels).filter(|value| wanted(*value)))
             }
         })
         .await
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        self.process.ended().map(|status| status.is_some())
     }
 
     /// Waits for its end after [`Connector::signal`].
@@ -145,8 +152,18 @@ async fn build() -> Result<PathBuf> {
     Ok(profile_folder.join("xconnector"))
 }
 
+/// The page of metrics that a connector serves at `at`.
+///
+/// # Errors
+/// Nobody answers there within a second: the connector starts, is frozen, or has ended.
+pub async fn metrics(at: SocketAddr) -> Result<String> {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
+    let request = CLIENT.get(format!("http://{at}/metrics")).timeout(Duration::from_secs(1));
+    Ok(request.send().await?.error_for_status()?.text().await?)
+}
+
 /// Sums the series of a Prometheus text; `None` when there is none.
-fn sum(text: &str, metric: &str, labels: &[&str]) -> Option<f64> {
+pub fn sum(text: &str, metric: &str, labels: &[&str]) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, set) = series.split_once('{').unwrap_or((series, ""));

@@ -5,6 +5,7 @@
 
 mod connector;
 mod deployment;
+mod engine_calls;
 mod flowable;
 mod group;
 mod kafka;
@@ -14,8 +15,9 @@ mod process;
 mod topic;
 mod wait;
 
-pub use connector::{Connector, connector_binary, xconnector};
+pub use connector::{Connector, connector_binary, metrics, sum, xconnector};
 pub use deployment::{Deployment, Instance};
+pub use engine_calls::{EngineCalls, engine_calls};
 pub use flowable::Flowable;
 pub use group::committed_lag;
 pub use kafka::Kafka;

@@ -9,6 +9,8 @@ mod conformance;
 mod engine_outage;
 mod key_order;
 mod main_path;
+mod one_start;
 mod real_parts;
 mod rebalance;
 mod support;
+mod takeover;

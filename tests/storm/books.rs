@@ -146,6 +146,11 @@ impl Books {
         )
     }
 
+    /// In how many partitions an event was accepted.
+    pub(crate) fn flowing(&self) -> usize {
+        self.lock().progress.len()
+    }
+
     /// How long after `since` the slowest partition had an event accepted.
     pub(crate) fn all_flow_after(&self, since: Instant) -> Option<Duration> {
         let entries = self.lock();

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use emulator::{Emulator, Options, Switches};
-use promises::Flowable;
-use serde_json::Value;
+use promises::{EngineCalls, Flowable, engine_calls};
 use workflow_client::{Auth, Settings};
 
 use crate::EngineKind;
@@ -14,16 +13,26 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     /// Shares nothing with the connectors but its code.
     pub(crate) client: workflow_client::Engine,
-    /// Serves while the storm lasts.
-    pub(crate) emulator: Option<Emulator>,
+    /// What disturbs it: the emulated engine itself, or a proxy before the real one. Serves while the storm lasts.
+    pub(crate) faults: Emulator,
 }
 
 impl Engine {
     pub(crate) async fn start(kind: EngineKind) -> Result<Engine> {
         match kind {
             EngineKind::Flowable => {
-                let settings = Flowable::shared().await?.client_settings();
-                Engine::of(settings, None)
+                let direct = Flowable::shared().await?.client_settings();
+                let url = reqwest::Url::parse(&direct.runtime)?;
+                let host = url.host_str().context("the engine has no host")?;
+                let upstream = format!("{host}:{}", url.port_or_known_default().unwrap_or(80));
+                let proxy = Emulator::start(Options { upstream: Some(upstream), ..Options::default() }).await?;
+                let mut settings = direct.clone();
+                for url in [&mut settings.runtime, &mut settings.history, &mut settings.jobs] {
+                    let path = reqwest::Url::parse(url)?.path().to_owned();
+                    *url = format!("{}{path}", proxy.base_url());
+                }
+                // People and the account reach it directly.
+                Ok(Engine { client: workflow_client::Engine::new(direct)?, settings, faults: proxy })
             }
             EngineKind::Emulator => {
                 let switches = Switches { sweep_interval_ms: 1_000, history_lag_ms: 500, ..Switches::default() };
@@ -34,30 +43,13 @@ impl Engine {
                     client_secret: emulator.client_secret().into(),
                 };
                 let settings = Settings::opentext(emulator.base_url(), auth);
-                Engine::of(settings, Some(emulator))
+                Ok(Engine { client: workflow_client::Engine::new(settings.clone())?, settings, faults: emulator })
             }
         }
     }
 
-    fn of(settings: Settings, emulator: Option<Emulator>) -> Result<Engine> {
-        Ok(Engine { client: workflow_client::Engine::new(settings.clone())?, settings, emulator })
-    }
-
-    /// Requests by operation, and those that were not answered well, as the engine counted them; empty for Flowable.
-    pub(crate) async fn counts(&self) -> Result<BTreeMap<String, (u64, u64)>> {
-        let Some(emulator) = &self.emulator else { return Ok(BTreeMap::new()) };
-        let url = format!("{}/_stats", emulator.control_url().trim_end_matches('/'));
-        let answer: Value = serde_json::from_slice(&reqwest::get(&url).await?.error_for_status()?.bytes().await?)?;
-        let operations =
-            answer.get("operations").unwrap_or(&answer).as_object().context("the statistics are no object")?;
-        let counts = operations.iter().filter_map(|(name, count)| {
-            let calls = count.get("calls")?.as_u64()?;
-            let dropped = count.get("dropped").and_then(Value::as_u64).unwrap_or(0);
-            let bad = count.get("answers").and_then(Value::as_object).map_or(0, |answers| {
-                answers.iter().filter(|(status, _)| status.as_str() >= "400").filter_map(|(_, n)| n.as_u64()).sum()
-            });
-            Some((name.clone(), (calls, dropped + bad)))
-        });
-        Ok(counts.collect())
+    /// Requests by operation, and those that were not answered well, as the engine or its proxy counted them.
+    pub(crate) async fn counts(&self) -> Result<BTreeMap<String, EngineCalls>> {
+        engine_calls(&self.faults).await
     }
 }

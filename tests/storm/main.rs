@@ -12,16 +12,18 @@ mod people;
 mod plan;
 mod source;
 mod stage;
+mod takeover;
+mod tally;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use promises::Kafka;
 
 use books::Books;
-use plan::{Blow, Plan};
+use plan::Plan;
 use stage::Stage;
 
 /// After the last blow replies have to come until none is missing; a silence of this length means that the rest never will. Longer
@@ -47,6 +49,9 @@ struct Args {
     /// Only blows of this kind, as the report names them, such as "kill -9"
     #[arg(long)]
     only: Option<String>,
+    /// Milliseconds from one blow to the next, more or less
+    #[arg(long, default_value_t = 3_750)]
+    every: u64,
     /// Events that are published in a second
     #[arg(long, default_value_t = 60)]
     rate: u32,
@@ -79,7 +84,8 @@ async fn storm(args: Args) -> Result<usize> {
     let seed = args.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let engine_kind = args.engine;
     println!("seed {seed}: {} minutes on {engine_kind:?}, {} processes", args.minutes, args.instances);
-    let mut plan = Plan::of(seed, Duration::from_secs(60 * args.minutes), args.instances as usize, engine_kind);
+    let (length, every) = (Duration::from_secs(60 * args.minutes), Duration::from_millis(args.every));
+    let mut plan = Plan::of(seed, length, every, args.instances as usize, engine_kind);
     if let Some(only) = &args.only {
         plan.blows.retain(|(_, blow)| blow.kind() == only);
         ensure!(!plan.blows.is_empty(), "no blow of kind \"{only}\" comes with this seed");
@@ -88,9 +94,12 @@ async fn storm(args: Args) -> Result<usize> {
     let engine = engine::Engine::start(engine_kind).await?;
     let mut stage = Stage::set(kafka, engine, args.instances as usize).await?;
     let books = Books::open(&stage.kafka, &stage.deployment)?;
-    let source = source::publish(&stage, seed, args.rate, Duration::from_secs(60 * args.minutes));
+    let source = source::publish(&stage, seed, args.rate);
     let people = people::decide(stage.engine.client.clone(), source.published.clone(), books.clone());
 
+    let takeover = takeover::measure(&mut stage, &books, &source.published).await;
+    let takeover = takeover.with_context(|| format!("{}\n{}", books.summary(&source.published), stage.last_words()))?;
+    println!("{takeover}");
     let begun = Instant::now();
     let mut told = Instant::now();
     for (at, blow) in &plan.blows {
@@ -102,11 +111,12 @@ async fn storm(args: Args) -> Result<usize> {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        println!("{:5.0} s  {blow}", begun.elapsed().as_secs_f64());
-        stage.strike(blow.clone()).await?;
+        if stage.strike(blow.clone()).await? {
+            println!("{:5.0} s  {blow}", begun.elapsed().as_secs_f64());
+        }
     }
     stage.calm().await?;
-    let published = source.finished().await?;
+    let published = source.finish().await?;
     let (mut heard, mut replies) = (Instant::now(), 0);
     while !books.complete(&published) && heard.elapsed() < SILENCE {
         if books.replies() > replies {
@@ -119,22 +129,18 @@ async fn storm(args: Args) -> Result<usize> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     people.abort();
-    let report = ledger::reckon(&stage, &books, &published).await?;
+    let mut report = ledger::reckon(&stage, &books, &published).await?;
+    report.violations.extend(takeover.violation());
     println!("\n{report}");
-    println!("{}", stage.account(&plan, &books).await?);
+    println!("{takeover}");
+    println!("{}", stage.account(&books).await?);
     let violations = report.violations.len();
     if violations > 0 {
         println!("{}", stage.last_words());
     }
-    println!("again: ./dev storm --seed {seed} --minutes {} --instances {}", args.minutes, args.instances);
+    println!(
+        "again: ./dev storm --seed {seed} --minutes {} --instances {} --rate {} --every {}",
+        args.minutes, args.instances, args.rate, args.every
+    );
     Ok(violations)
-}
-
-/// Counts blows by their name, for the report.
-fn counted<'a>(blows: impl Iterator<Item = &'a Blow>) -> String {
-    let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
-    for blow in blows {
-        *counts.entry(blow.kind().to_owned()).or_default() += 1;
-    }
-    counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,6 @@
 //! The source system: tickets and their updates, wave after wave, some of them twice.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::stage::Stage;
 
-/// A wave is published at once; people decide its tickets when all its events are accepted.
+/// A wave is published evenly over this time; people decide its tickets when all its events are accepted.
 const WAVE: Duration = Duration::from_secs(2);
 /// How many of a hundred events come twice.
 const REPEATED: u32 = 10;
@@ -47,12 +48,14 @@ pub(crate) type Published = Arc<Mutex<Vec<Ticket>>>;
 
 pub(crate) struct Source {
     pub(crate) published: Published,
-    task: JoinHandle<Result<u64>>,
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Result<()>>,
 }
 
 impl Source {
-    /// Waits for the end and gives everything.
-    pub(crate) async fn finished(&self) -> Result<Vec<Ticket>> {
+    /// Lets the wave that is being published be the last, and gives everything.
+    pub(crate) async fn finish(&self) -> Result<Vec<Ticket>> {
+        self.stop.store(true, Ordering::Relaxed);
         while !self.task.is_finished() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -60,17 +63,20 @@ impl Source {
     }
 }
 
-pub(crate) fn publish(stage: &Stage, seed: u64, rate: u32, length: Duration) -> Source {
+/// Publishes until it is told to finish.
+pub(crate) fn publish(stage: &Stage, seed: u64, rate: u32) -> Source {
     let published = Published::default();
     let (client, topic, told) = (stage.kafka.client(), stage.deployment.source(), published.clone());
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
     let task = tokio::spawn(async move {
-        let result = waves(client, &topic, seed, rate, length, &told).await;
+        let result = waves(client, &topic, seed, rate, &stopped, &told).await;
         if let Err(error) = &result {
             println!("the source failed: {error:#}");
         }
         result
     });
-    Source { published, task }
+    Source { published, stop, task }
 }
 
 async fn waves(
@@ -78,17 +84,17 @@ async fn waves(
     topic: &str,
     seed: u64,
     rate: u32,
-    length: Duration,
+    stop: &AtomicBool,
     published: &Published,
-) -> Result<u64> {
+) -> Result<()> {
     let producer: FutureProducer = client.set("enable.idempotence", "true").set("linger.ms", "5").create()?;
     let examples = ["created", "updated"].map(example);
     let [created, updated] = examples;
     let (created, updated) = (created?, updated?);
     let mut dice = StdRng::seed_from_u64(seed ^ 0x50_5C);
     let run = unique("S");
-    let (begun, mut wave, mut records) = (Instant::now(), 0, 0u64);
-    while begun.elapsed() < length {
+    let (mut due, mut wave) = (Instant::now(), 0);
+    while !stop.load(Ordering::Relaxed) {
         let mut tickets = Vec::new();
         let mut events: Vec<(String, String, Vec<u8>)> = Vec::new();
         while events.len() < (u128::from(rate) * WAVE.as_millis() / 1_000) as usize {
@@ -113,7 +119,10 @@ async fn waves(
             tickets.push(ticket);
         }
         let mut sent = Vec::new();
+        let pause = WAVE / u32::try_from(events.len().max(1))?;
         for (key, id, value) in &events {
+            due += pause;
+            tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
             let headers = OwnedHeaders::new();
             let fields =
                 [("ce_specversion", "1.0"), ("ce_id", id), ("ce_source", SOURCE), ("content-type", "application/json")];
@@ -126,13 +135,10 @@ async fn waves(
         for delivery in sent {
             delivery.await.context("the producer is gone")?.map_err(|(error, _)| error)?;
         }
-        records += events.len() as u64;
         published.lock().unwrap_or_else(PoisonError::into_inner).extend(tickets);
         wave += 1;
-        let due = WAVE * u32::try_from(wave)?;
-        tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
     }
-    Ok(records)
+    Ok(())
 }
 
 fn example(kind: &str) -> Result<Value> {

@@ -1,19 +1,21 @@
 //! The parts of a storm, and the blows that they take.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use emulator::Availability;
 use promises::{DEADLINE, Deployment, Instance, Kafka, Signal};
 
 use crate::books::Books;
-use crate::counted;
 use crate::engine::Engine;
-use crate::plan::{Blow, Plan};
+use crate::plan::Blow;
+use crate::tally::{Readings, Tally};
 
 pub(crate) const PARTITIONS: u32 = 8;
 /// Longer than a lost request of the plan takes to have its effect, and the client gives up earlier than those come.
+const READ_EVERY: Duration = Duration::from_secs(1);
 const ENGINE_LINES: &str = "request_timeout = \"2s\"\nsettle = \"6s\"\nhistory_lag = \"1s\"\n[jobs]\npoll_interval = \"200ms\"\nlock_duration = \"20s\"";
 
 pub(crate) struct Stage {
@@ -24,6 +26,10 @@ pub(crate) struct Stage {
     /// When a fault of the engine ends.
     engine_well_at: Option<Instant>,
     kills: Vec<Instant>,
+    /// Blows by kind, as they fell.
+    struck: BTreeMap<&'static str, usize>,
+    readings: Readings,
+    read_at: Instant,
     last_words: String,
 }
 
@@ -31,6 +37,8 @@ pub(crate) struct Stage {
 enum Place {
     Runs(Box<Instance>),
     Frozen(Box<Instance>, Instant),
+    /// It was told to go, and finishes what is in flight.
+    Leaving(Box<Instance>, Instant),
     Empty(Instant),
 }
 
@@ -42,53 +50,86 @@ impl Stage {
         for _ in 0..processes {
             places.push(Place::Runs(Box::new(deployment.instance().await?)));
         }
-        let (kills, last_words) = (Vec::new(), String::new());
-        Ok(Stage { kafka, engine, deployment, processes: places, engine_well_at: None, kills, last_words })
+        Ok(Stage {
+            kafka,
+            engine,
+            deployment,
+            processes: places,
+            engine_well_at: None,
+            kills: Vec::new(),
+            struck: BTreeMap::new(),
+            readings: Readings::default(),
+            read_at: Instant::now(),
+            last_words: String::new(),
+        })
     }
 
-    /// Lets a blow fall. A place that is empty or frozen already is spared.
-    pub(crate) async fn strike(&mut self, blow: Blow) -> Result<()> {
-        let now = Instant::now();
-        match blow {
+    /// kill -9 of a running process; another takes its place at `back_at`.
+    pub(crate) async fn kill(&mut self, process: usize, back_at: Instant) -> Result<bool> {
+        let Some(mut instance) = self.take(process, Place::Empty(back_at)) else { return Ok(false) };
+        instance.connector.signal(Signal::Kill);
+        instance.connector.wait(DEADLINE).await?;
+        Ok(true)
+    }
+
+    /// Lets a blow fall; says whether it did. A place that is empty, frozen or leaving already is spared.
+    pub(crate) async fn strike(&mut self, blow: Blow) -> Result<bool> {
+        let (now, kind) = (Instant::now(), blow.kind());
+        let fell = match blow {
             Blow::Kill { process, back_after } => {
-                if let Some(mut instance) = self.take(process, Place::Empty(now + back_after)) {
-                    instance.connector.signal(Signal::Kill);
-                    instance.connector.wait(DEADLINE).await?;
-                    self.kills.push(now);
-                }
+                let fell = self.kill(process, now + back_after).await?;
+                self.kills.extend(fell.then_some(now));
+                fell
             }
             Blow::Freeze { process, lasts } => {
                 if let Some(mut instance) = self.take(process, Place::Empty(now)) {
                     instance.connector.signal(Signal::Stop);
                     self.put(process, Place::Frozen(instance, now + lasts));
+                    true
+                } else {
+                    false
                 }
             }
             Blow::Leave { process } => {
                 if let Some(mut instance) = self.take(process, Place::Empty(now)) {
                     instance.connector.signal(Signal::Terminate);
-                    instance.connector.wait(DEADLINE).await?;
+                    self.put(process, Place::Leaving(instance, now));
+                    true
+                } else {
+                    false
                 }
             }
             Blow::Broker => {
                 self.kafka.stop().await?;
                 self.kafka.start_again().await?;
+                true
             }
             Blow::Refuse { lasts } => {
-                if let Some(emulator) = &self.engine.emulator {
-                    emulator.faults().set_availability(Availability::Refusing).await;
-                    self.engine_well_at = Some(now + lasts);
-                }
+                self.engine.faults.faults().set_availability(Availability::Refusing).await;
+                self.engine_well_at = Some(now + lasts);
+                true
             }
             Blow::Engine { rules, lasts, name } => {
-                if let Some(emulator) = &self.engine.emulator {
-                    for rule in rules {
-                        emulator.faults().add(rule).map_err(anyhow::Error::msg).context(name)?;
-                    }
-                    self.engine_well_at = Some(now + lasts);
+                for rule in rules {
+                    self.engine.faults.faults().add(rule).map_err(anyhow::Error::msg).context(name)?;
                 }
+                self.engine_well_at = Some(now + lasts);
+                true
+            }
+        };
+        *self.struck.entry(kind).or_default() += usize::from(fell);
+        Ok(fell)
+    }
+
+    /// What the connectors counted so far.
+    pub(crate) async fn tally(&mut self) -> Tally {
+        for place in &self.processes {
+            if let Place::Runs(instance) = place {
+                self.readings.take(instance.metrics).await;
             }
         }
-        Ok(())
+        self.read_at = Instant::now();
+        self.readings.total()
     }
 
     /// Ends what has lasted long enough.
@@ -99,6 +140,9 @@ impl Stage {
         }
         for process in 0..self.processes.len() {
             self.restore(process, |at| at <= now).await?;
+        }
+        if self.read_at.elapsed() > READ_EVERY {
+            self.tally().await;
         }
         Ok(())
     }
@@ -113,7 +157,7 @@ impl Stage {
     }
 
     async fn restore(&mut self, process: usize, due: impl Fn(Instant) -> bool) -> Result<()> {
-        match self.processes.get(process) {
+        match self.processes.get_mut(process) {
             Some(Place::Empty(at)) if due(*at) => {
                 let instance = self.deployment.instance().await?;
                 self.put(process, Place::Runs(Box::new(instance)));
@@ -125,6 +169,13 @@ impl Stage {
                 instance.connector.signal(Signal::Continue);
                 self.put(process, Place::Runs(instance));
             }
+            Some(Place::Leaving(instance, told)) => {
+                if instance.connector.has_ended()? {
+                    self.put(process, Place::Empty(Instant::now()));
+                } else {
+                    ensure!(told.elapsed() < DEADLINE, "a process does not leave:\n{}", instance.connector.log());
+                }
+            }
             Some(Place::Runs(_) | Place::Empty(_) | Place::Frozen(..)) | None => {}
         }
         Ok(())
@@ -132,10 +183,8 @@ impl Stage {
 
     async fn engine_is_well(&mut self) {
         self.engine_well_at = None;
-        if let Some(emulator) = &self.engine.emulator {
-            emulator.faults().clear();
-            emulator.faults().set_availability(Availability::Up).await;
-        }
+        self.engine.faults.faults().clear();
+        self.engine.faults.faults().set_availability(Availability::Up).await;
     }
 
     /// The running process of a place, which `instead` takes.
@@ -148,7 +197,7 @@ impl Stage {
                 self.remember(&instance);
                 Some(instance)
             }
-            Some(Place::Frozen(..) | Place::Empty(_)) | None => None,
+            Some(Place::Frozen(..) | Place::Leaving(..) | Place::Empty(_)) | None => None,
         }
     }
 
@@ -162,7 +211,7 @@ impl Stage {
 
     /// Errors and warnings of a process that is about to go.
     fn remember(&mut self, instance: &Instance) {
-        for line in instance.connector.log().lines().filter(|line| line.contains("ERROR") || line.contains("panicked"))
+        for line in instance.connector.log().lines().filter(|line| line.contains("ERROR") || line.contains("WARN") || line.contains("panicked"))
         {
             let _ = writeln!(self.last_words, "{line}");
         }
@@ -171,7 +220,7 @@ impl Stage {
     /// What the processes logged as errors.
     pub(crate) fn last_words(&mut self) -> String {
         for place in std::mem::take(&mut self.processes) {
-            if let Place::Runs(instance) | Place::Frozen(instance, _) = place {
+            if let Place::Runs(instance) | Place::Frozen(instance, _) | Place::Leaving(instance, _) = place {
                 self.remember(&instance);
             }
         }
@@ -179,20 +228,21 @@ impl Stage {
     }
 
     /// What happened, for the report.
-    pub(crate) async fn account(&self, plan: &Plan, books: &Books) -> Result<String> {
-        let mut text =
-            format!("blows            {} ({})\n", plan.blows.len(), counted(plan.blows.iter().map(|(_, blow)| blow)));
+    pub(crate) async fn account(&mut self, books: &Books) -> Result<String> {
+        let kinds: Vec<String> = self.struck.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        let mut text = format!("blows            {} ({})\n", self.struck.values().sum::<usize>(), kinds.join(", "));
         let counts = self.engine.counts().await?;
-        let bad: u64 = counts.values().map(|(_, bad)| bad).sum();
-        if let Some((starts, _)) = counts.get("start") {
-            let _ = writeln!(text, "engine           {bad} requests failed or lost, {starts} start requests");
+        let bad: u64 = counts.values().map(|count| count.bad).sum();
+        if let Some(starts) = counts.get("start") {
+            let _ = writeln!(text, "engine           {bad} requests failed or lost, {} start requests", starts.calls);
         }
+        let _ = writeln!(text, "{}", self.tally().await);
         let mut takeovers: Vec<Duration> = self.kills.iter().filter_map(|at| books.all_flow_after(*at)).collect();
         takeovers.sort();
         if let (Some(middle), Some(longest)) = (takeovers.get(takeovers.len() / 2), takeovers.last()) {
             let _ = writeln!(
                 text,
-                "after kill -9    every partition flows again after {:.1} s (median), {:.1} s (longest; other blows fall meanwhile)",
+                "after others     every partition flows again after {:.1} s (median), {:.1} s (longest; other blows fall meanwhile)",
                 middle.as_secs_f64(),
                 longest.as_secs_f64()
             );

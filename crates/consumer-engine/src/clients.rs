@@ -47,7 +47,12 @@ pub(crate) fn reader(settings: &Settings) -> ClientConfig {
 
 /// The second client: it reads committed positions and never joins the group.
 pub(crate) fn restorer(settings: &Settings, isolation: &str) -> ClientConfig {
-    let mut config = base(settings, "restorer");
+    let mut config = ClientConfig::new();
+    // An offset under an open transaction is asked for again and again: not once a second only.
+    config.set("retry.backoff.ms", "50").set("retry.backoff.max.ms", "100");
+    // The end of a book shows in an empty answer: the broker gives it at once.
+    config.set("fetch.wait.max.ms", "10");
+    let mut config = merge(config, base(settings, "restorer"));
     config
         .set("group.id", &settings.group_id)
         .set("enable.auto.commit", "false")
@@ -73,6 +78,13 @@ pub(crate) fn producer(settings: &Settings) -> ClientConfig {
         }
         Delivery::AtLeastOnce => {}
     }
+    config
+}
+
+/// The producer that takes another's `transactional.id`, to end what that one left open.
+pub(crate) fn fencer(settings: &Settings, transactional_id: &str) -> ClientConfig {
+    let mut config = base(settings, "fencer");
+    config.set("enable.idempotence", "true").set("acks", "all").set("transactional.id", transactional_id);
     config
 }
 

@@ -233,7 +233,7 @@ impl<H: Handler> Committer<H> {
                 self.produce(&books::init(&self.state, line.partition), batch.resolved.len())?;
             }
             let Some(source) = self.names.get(usize::from(line.topic.0)) else { continue };
-            let (metadata, spilled) = line.progress.encode();
+            let (metadata, spilled) = line.progress.encode(self.settings.writer());
             if let Some(bytes) = spilled {
                 self.produce(&books::map(&self.state, line.partition, source, bytes), batch.resolved.len())?;
             }

@@ -117,7 +117,7 @@ impl<'a, H: Handler> Engine<'a, H> {
         };
         let consumer: Arc<BaseConsumer<Membership<H::Work>>> =
             Arc::new(clients::reader(&settings).create_with_context(membership).map_err(client)?);
-        let restorer = Restorer::new(settings.clone()).map_err(client)?;
+        let restorer = Restorer::new(settings.clone(), telemetry.clone()).map_err(client)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (s, h, c, t) = ((*settings).clone(), handler.clone(), consumer.clone(), telemetry.clone());
         let stopping = stop.clone();

@@ -6,7 +6,7 @@
 //! - the reader thread polls the consumer and lets the handler decode (`reader`),
 //! - the loop steps the state machine and performs its effects (`engine`),
 //! - the committer thread owns the producer (`committer`),
-//! - a second client reads committed positions (`restore`).
+//! - a second client reads committed positions (`restore`), and ends what a dead member left open (`fence`).
 
 mod books;
 mod clients;
@@ -16,6 +16,7 @@ mod delivery;
 mod effects;
 mod engine;
 mod error;
+mod fence;
 mod handler;
 mod native;
 mod reader;

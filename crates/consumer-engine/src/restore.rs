@@ -18,11 +18,18 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use crate::books::{self, State};
 use crate::clients;
 use crate::context::Logging;
+use crate::fence::Fence;
 use crate::settings::{Settings, StartFrom};
+use crate::telemetry::Telemetry;
 
-/// Covers a dead member's open transaction, which a read_committed read waits for.
+/// Covers a dead member's open transaction that could not be ended, which a read_committed read waits for.
 const WITHIN: Duration = Duration::from_secs(clients::TRANSACTION_TIMEOUT.as_secs() + 5);
+/// How long an open transaction may hold us up before it is ended: that of a living owner that gave a partition back is not open.
+const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(50);
+
+/// By topic of the flow: the committed offset and its metadata.
+type Committed = Vec<Option<(i64, String)>>;
 
 /// Reads positions and books; never a member of the group.
 #[derive(Clone)]
@@ -33,10 +40,11 @@ pub(crate) struct Restorer {
     topics: Vec<Arc<str>>,
     ledger: Arc<str>,
     state: Arc<str>,
+    fence: Arc<Fence>,
 }
 
 impl Restorer {
-    pub(crate) fn new(settings: Arc<Settings>) -> KafkaResult<Restorer> {
+    pub(crate) fn new(settings: Arc<Settings>, telemetry: Arc<Telemetry>) -> KafkaResult<Restorer> {
         let client = |isolation| {
             let logging = Logging { flow: settings.flow.clone() };
             clients::restorer(&settings, isolation).create_with_context(logging).map(Arc::new)
@@ -47,6 +55,7 @@ impl Restorer {
             topics: settings.topics.iter().map(|topic| topic.name.clone()).collect(),
             ledger: books::ledger_topic(&settings.flow).into(),
             state: books::state_topic(&settings.flow).into(),
+            fence: Arc::new(Fence::new(settings.clone(), telemetry)),
             settings,
         })
     }
@@ -56,6 +65,7 @@ impl Restorer {
         let committed = self.committed_offsets(partition)?;
         let (ledger_end, state_end) = (self.end(&self.ledger, partition)?, self.end(&self.state, partition)?);
         let mut state = State::default();
+        self.await_stable(partition, &committed, &[(&self.ledger, ledger_end), (&self.state, state_end)])?;
         self.read(&self.state, partition, state_end, None, |key, value| state.take(key, value))?;
         let mut remembered: Vec<Remembered> = Vec::new();
         let window = i64::try_from(self.settings.flow_core.ledger_entries).unwrap_or(i64::MAX);
@@ -91,12 +101,30 @@ impl Restorer {
         self.topics.iter().enumerate().map(of).collect()
     }
 
-    fn committed_offsets(&self, partition: Partition) -> KafkaResult<Vec<Option<(i64, String)>>> {
+    /// The committed offsets, once no open transaction may change them.
+    fn committed_offsets(&self, partition: Partition) -> KafkaResult<Committed> {
+        // Also where the coordinator is looked for: what then takes long is an open transaction.
+        let named = self.offsets(&self.uncommitted, partition, WITHIN)?;
+        match self.offsets(&self.committed, partition, PATIENCE) {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => {
+                self.end_open(&named);
+                self.offsets(&self.committed, partition, WITHIN)
+            }
+            result => result,
+        }
+    }
+
+    fn offsets(
+        &self,
+        client: &BaseConsumer<Logging>,
+        partition: Partition,
+        within: Duration,
+    ) -> KafkaResult<Committed> {
         let mut list = TopicPartitionList::new();
         for topic in &self.topics {
             list.add_partition(topic, partition.get());
         }
-        let committed = self.committed.committed_offsets(list, WITHIN)?;
+        let committed = client.committed_offsets(list, within)?;
         let mut found = Vec::with_capacity(self.topics.len());
         for name in &self.topics {
             let element = committed.find_partition(name, partition.get());
@@ -118,6 +146,14 @@ impl Restorer {
         Ok(found)
     }
 
+    /// Ends what the owners that these offsets name left open. Where that fails, the broker ends it later.
+    fn end_open(&self, named: &Committed) {
+        let metadata = named.iter().flatten().map(|(_, metadata)| metadata.as_str());
+        if let Err(error) = self.fence.writers_of(metadata) {
+            tracing::warn!(flow = %self.settings.flow, %error, "an earlier owner's open transaction cannot be ended; waiting for the broker to do it");
+        }
+    }
+
     fn end(&self, topic: &str, partition: Partition) -> KafkaResult<i64> {
         Ok(self.uncommitted.fetch_watermarks(topic, partition.get(), WITHIN)?.1)
     }
@@ -136,7 +172,6 @@ impl Restorer {
         if from >= end {
             return Ok(());
         }
-        self.await_stable(topic, partition, end)?;
         let logging = Logging { flow: self.settings.flow.clone() };
         let reader: BaseConsumer<Logging> = clients::restorer(&self.settings, "read_committed")
             .set("enable.partition.eof", "true")
@@ -168,19 +203,23 @@ impl Restorer {
         }
     }
 
-    /// Waits until no transaction is open below `end`; the broker ends a dead member's after its time-out.
-    fn await_stable(&self, topic: &str, partition: Partition, end: i64) -> KafkaResult<()> {
-        let deadline = Instant::now() + WITHIN;
-        loop {
-            let stable = self.committed.fetch_watermarks(topic, partition.get(), WITHIN)?.1;
-            if stable >= end {
-                return Ok(());
+    /// Waits until no transaction is open below the ends of the books; one that stays open is ended.
+    fn await_stable(&self, partition: Partition, committed: &Committed, ends: &[(&Arc<str>, i64)]) -> KafkaResult<()> {
+        let begun = Instant::now();
+        let mut fenced = false;
+        for (topic, end) in ends {
+            while self.committed.fetch_watermarks(topic, partition.get(), WITHIN)?.1 < *end {
+                if begun.elapsed() >= WITHIN {
+                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+                }
+                if begun.elapsed() >= PATIENCE && !fenced {
+                    fenced = true;
+                    self.end_open(committed);
+                }
+                std::thread::sleep(POLL);
             }
-            if Instant::now() >= deadline {
-                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
-            }
-            std::thread::sleep(POLL);
         }
+        Ok(())
     }
 
     /// The start position of a partition that nothing was ever committed for.

@@ -67,3 +67,13 @@ pub struct Settings {
     /// The state machine's bounds.
     pub flow_core: flow_core::Settings,
 }
+
+impl Settings {
+    /// Who commits, as offset metadata say it: the `transactional.id`, or nobody where there are no transactions.
+    pub(crate) fn writer(&self) -> &str {
+        match self.delivery {
+            Delivery::ExactlyOnce => &self.transactional_id,
+            Delivery::AtLeastOnce => "",
+        }
+    }
+}

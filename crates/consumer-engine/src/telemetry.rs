@@ -54,6 +54,8 @@ pub struct Telemetry {
     consumer_errors: Family<OfKind, Counter>,
     doubles: Family<OfFlow, Counter>,
     jobs_left: Family<OfFlow, Counter>,
+    fenced: Family<OfFlow, Counter>,
+    uncertain: Family<OfFlow, Counter>,
 }
 
 fn durations() -> Histogram {
@@ -81,6 +83,8 @@ impl Telemetry {
             consumer_errors: Family::default(),
             doubles: Family::default(),
             jobs_left: Family::default(),
+            fenced: Family::default(),
+            uncertain: Family::default(),
         };
         let r = registry.sub_registry_with_prefix("xconnector");
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
@@ -103,6 +107,12 @@ impl Telemetry {
             "Errors that the Kafka consumer reports, by code",
             telemetry.consumer_errors.clone(),
         );
+        r.register("doubles", "Second instances of one event that were found", telemetry.doubles.clone());
+        r.register("jobs_left", "Jobs left to their lock's end after the commit", telemetry.jobs_left.clone());
+        let help = "Producers of earlier owners whose open transaction was ended at a take-over";
+        r.register("fenced_producers", help, telemetry.fenced.clone());
+        let help = "Offsets that an earlier owner may have begun, at take-overs: they are looked up first";
+        r.register("uncertain_offsets", help, telemetry.uncertain.clone());
         Arc::new(telemetry)
     }
 
@@ -120,6 +130,11 @@ impl Telemetry {
 
     pub(crate) fn consumer_error(&self, flow: &str, code: &str) {
         self.consumer_errors.get_or_create(&kind(flow, code)).inc();
+    }
+
+    pub(crate) fn fenced(&self, flow: &str, writer: &str) {
+        self.fenced.get_or_create(&of_flow(flow)).inc();
+        tracing::warn!(flow, writer, "an earlier owner left a transaction open; ended it");
     }
 
     pub(crate) fn resolved(&self, flow: &str, how: &'static str, count: u64) {
@@ -214,6 +229,7 @@ impl Telemetry {
                 tracing::info!(flow, partition = partition.get(), "the partition reads again")
             }
             Notice::Uncertain(partition, offsets) => {
+                self.uncertain.get_or_create(&of_flow(flow)).inc_by(offsets);
                 let partition = partition.get();
                 tracing::info!(
                     flow,

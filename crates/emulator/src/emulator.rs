@@ -31,6 +31,8 @@ pub struct Options {
     pub client_secret: String,
     /// Behaviour where the real service leaves it open.
     pub switches: Switches,
+    /// Host and port of a real Flowable that requests go on to: then this is only what disturbs it.
+    pub upstream: Option<String>,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             client_id: "xconnector".into(),
             client_secret: "not-a-secret".into(),
             switches: Switches::default(),
+            upstream: None,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Emulator {
             stats: Stats::default(),
             gatekeeper: Gatekeeper::new(),
             base_url: format!("http://{address}"),
+            upstream: options.upstream.clone(),
             operations: OnceLock::new(),
         });
         let router = http::router(&service, &options.tenant);

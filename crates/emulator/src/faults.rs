@@ -81,6 +81,8 @@ pub enum Fault {
     },
     /// The request takes effect, then the connection closes without an answer.
     DropAnswer,
+    /// The request takes effect, and the answer breaks off in the middle of its body.
+    CutAnswer,
     /// The connection closes without answer and without effect.
     DropRequest,
     /// The connection closes at once, and the request takes effect some time later.
@@ -145,6 +147,7 @@ impl Rules {
                 Fault::DelayAnswer { ms, jitter_ms } => verdict.answer_delay += with_jitter(*ms, *jitter_ms, random),
                 Fault::Status { .. }
                 | Fault::DropAnswer
+                | Fault::CutAnswer
                 | Fault::DropRequest
                 | Fault::Abandon { .. }
                 | Fault::RejectToken
@@ -218,6 +221,7 @@ impl Rule {
             | Fault::Delay { .. }
             | Fault::DelayAnswer { .. }
             | Fault::DropAnswer
+            | Fault::CutAnswer
             | Fault::DropRequest
             | Fault::Abandon { .. }
             | Fault::RejectToken

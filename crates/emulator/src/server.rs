@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::StreamExt;
+use futures::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -17,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::http::DropConnection;
+use crate::http::{CutAnswer, DropConnection};
 
 /// Longest request body; the real engine showed no limit below this.
 const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -179,5 +182,23 @@ async fn respond(request: Request<Incoming>, router: Router) -> Result<Response<
     if response.extensions().get::<DropConnection>().is_some() {
         return Err(Closed::Dropped);
     }
+    if response.extensions().get::<CutAnswer>().is_some() {
+        return Ok(cut(response).await);
+    }
     Ok(response)
+}
+
+/// Promises the whole body, gives half of it, and fails: the connection closes.
+async fn cut(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    parts.headers.insert(CONTENT_LENGTH, whole.len().into());
+    let half = whole.slice(..whole.len() / 2);
+    let end = async {
+        // While the body waits, what is written so far is sent.
+        tokio::task::yield_now().await;
+        Err(Closed::Dropped)
+    };
+    let rest = stream::iter([Ok(half)]).chain(stream::once(end));
+    Response::from_parts(parts, Body::from_stream(rest))
 }

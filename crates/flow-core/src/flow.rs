@@ -79,8 +79,6 @@ pub struct Flow<W, O> {
     orphans: HashMap<RecordId, Contest<W>>,
     /// Until when the last accepted `send_offsets` lets us dispatch.
     leased_until: Moment,
-    /// Records dispatched since the last transaction was closed: how far the next horizon has to run ahead.
-    dispatched: i64,
     in_flight: usize,
     gate: Gate,
     gathering: Gathering<W, O>,
@@ -206,7 +204,6 @@ impl<W: Clone, O> Flow<W, O> {
             contests: HashMap::new(),
             orphans: HashMap::new(),
             leased_until: Moment::ORIGIN,
-            dispatched: 0,
             in_flight: 0,
             gate: Gate::new(settings.gate),
             gathering: Gathering::new(settings.max_batch, settings.linger),

@@ -32,6 +32,8 @@ pub enum Guard {
     OutcomeFirst,
     /// Nothing is dispatched beyond the committed horizon.
     HorizonFirst,
+    /// A lease reaches the record that asks for it.
+    LeaseReaches,
     /// Nothing is dispatched after the lease's term.
     LeaseTerm,
     /// Accepted offsets renew the lease, a poll does not.
@@ -44,8 +46,8 @@ pub enum Guard {
     VerifyFirst,
     /// The horizon is clamped to the log's end one lease term after the assignment, not before.
     LateClamp,
-    /// While a partition is held its horizon never falls.
-    HorizonNeverFalls,
+    /// Where the horizon falls, what may be dispatched falls before it.
+    LeaseShrinksFirst,
     /// Uncertainty is handed on.
     Inherit,
     /// A horizon that is given back lies behind everything begun and open.
@@ -101,7 +103,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 31] = [
+        pub const ALL: [Guard; 32] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -115,13 +117,14 @@ mod taken {
             Guard::SpareLater,
             Guard::OutcomeFirst,
             Guard::HorizonFirst,
+            Guard::LeaseReaches,
             Guard::LeaseTerm,
             Guard::LeaseByOffsets,
             Guard::PredecessorsTerm,
             Guard::PredecessorsSettle,
             Guard::VerifyFirst,
             Guard::LateClamp,
-            Guard::HorizonNeverFalls,
+            Guard::LeaseShrinksFirst,
             Guard::Inherit,
             Guard::GivenBack,
             Guard::UnknownIsUncertain,

@@ -32,6 +32,11 @@ pub(crate) enum Phase {
 /// dispatching what is appended until its lease ends.
 const EVERYTHING: i64 = i64::MAX / 2;
 
+/// What lies below the horizon has to be verified after a crash, records that come later included: it runs ahead of what is
+/// dispatched no further than it must, at least by this or twice the calls in flight, and at most by that.
+const LEAST_AHEAD: i64 = 16;
+const MOST_AHEAD: i64 = 8_192;
+
 /// How far a topic partition may have been begun, by us and by those before us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Horizon {
@@ -41,8 +46,29 @@ pub(crate) struct Horizon {
     pub uncertain_below: i64,
     /// One past the highest offset that we dispatched.
     pub dispatched_to: i64,
+    /// One past the highest offset whose call waits for a lease: what lies before it may wait for something else.
+    pub wanted_to: i64,
     /// One past the highest offset that was begun and then given back unresolved.
     pub given_back_to: i64,
+    /// Records dispatched since the last transaction was closed.
+    pub dispatched: i64,
+    /// How far beyond what was dispatched the last transaction ran.
+    pub ahead: i64,
+}
+
+impl Horizon {
+    /// How far the next transaction has to run ahead: twice what was dispatched since the last. It rises at once, so that a burst
+    /// doubles its way up, and falls by half, so that one quiet moment costs no extra transaction.
+    fn next_ahead(&self, least: i64) -> i64 {
+        (self.dispatched * 2).max(self.ahead / 2).clamp(least, MOST_AHEAD)
+    }
+}
+
+/// What bounds a partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub ledger_entries: usize,
+    pub max_in_flight: usize,
 }
 
 /// One partition, over all topics of the flow.
@@ -54,6 +80,8 @@ pub(crate) struct Ownership {
     /// By topic; filled when the positions are restored.
     pub frontiers: Vec<Frontier>,
     pub horizons: Vec<Horizon>,
+    /// How far a horizon runs ahead at least.
+    pub least_ahead: i64,
     /// What was last committed, by topic: an offset is written only when it moved.
     pub committed: Vec<NextOffset>,
     /// The longest time within which a request of ours or of an earlier owner may take effect.
@@ -83,6 +111,7 @@ impl Ownership {
             assigned_at: Moment::ORIGIN,
             frontiers: Vec::new(),
             horizons: Vec::new(),
+            least_ahead: LEAST_AHEAD,
             committed: Vec::new(),
             settle: Duration::ZERO,
             needs_init: false,
@@ -104,11 +133,12 @@ impl Ownership {
         mut positions: Vec<Position>,
         remembered: Vec<Remembered>,
         own_settle: Duration,
-        bound: usize,
+        bounds: Bounds,
     ) {
         positions.sort_by_key(|position| position.topic);
         self.settle = own_settle;
-        self.ledger = Ledger::new(bound);
+        self.ledger = Ledger::new(bounds.ledger_entries);
+        self.least_ahead = LEAST_AHEAD.min(bounds.max_in_flight as i64 * 2);
         remembered.into_iter().for_each(|entry| self.ledger.remember(entry));
         self.needs_init = positions.iter().any(|position| !position.begun);
         for position in positions {
@@ -158,8 +188,8 @@ impl Ownership {
             .is_some_and(|horizon| offset.get() < horizon.uncertain_below && holds(Guard::VerifyFirst))
     }
 
-    /// The progress to write for a topic once `finished` is finished too. While the partition is held the horizon runs ahead by
-    /// `ahead`; when it is given back, it ends behind the last offset that somebody may have begun.
+    /// The progress to write for a topic once `finished` is finished too. While the partition is held the horizon runs ahead;
+    /// when it is given back, it ends behind the last offset that somebody may have begun.
     pub(crate) fn progress(&self, topic: TopicId, finished: &[Offset], begun: Begun) -> Option<Progress> {
         let index = usize::from(topic.0);
         let (frontier, horizon) = (self.frontiers.get(index)?, self.horizons.get(index)?);
@@ -169,16 +199,25 @@ impl Ownership {
         let inherited =
             if next < horizon.uncertain_below && holds(Guard::Inherit) { horizon.uncertain_below } else { next };
         let own = match begun {
-            // Never below what was leased: up to there we go on dispatching while this is on its way.
-            Begun::Ahead(ahead) if holds(Guard::HorizonNeverFalls) => {
-                (horizon.dispatched_to.max(next) + ahead).max(horizon.leased)
+            Begun::Ahead => {
+                horizon.dispatched_to.max(horizon.wanted_to).max(next) + horizon.next_ahead(self.least_ahead)
             }
-            Begun::Ahead(ahead) => horizon.dispatched_to.max(next) + ahead,
             Begun::UpTo(_) if !holds(Guard::GivenBack) => next,
             Begun::UpTo(open) => open.max(horizon.given_back_to).max(next),
         };
         let horizon = NextOffset::new(own.max(inherited));
         Some(Progress { frontier: frontier.committable(), horizon, settle: self.settle, runs: frontier.runs() })
+    }
+
+    /// Takes note that a progress is on its way. Where its horizon is lower than what was leased, nothing is dispatched beyond it
+    /// any more: the next owner may read it at any moment.
+    pub(crate) fn closed(&mut self, topic: TopicId, horizon: NextOffset) {
+        let Some(own) = self.horizons.get_mut(usize::from(topic.0)) else { return };
+        own.ahead = own.next_ahead(self.least_ahead);
+        own.dispatched = 0;
+        if holds(Guard::LeaseShrinksFirst) {
+            own.leased = own.leased.min(horizon.get());
+        }
     }
 
     /// Takes note of a committed progress: we may dispatch below its horizon.
@@ -210,8 +249,8 @@ impl Ownership {
 /// How far beyond the frontier offsets are begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Begun {
-    /// The partition is held: up to so many offsets more may be begun before the next transaction.
-    Ahead(i64),
+    /// The partition is held: offsets beyond what is dispatched may be begun before the next transaction.
+    Ahead,
     /// The partition is given back: nothing at or beyond this offset is begun and open.
     UpTo(i64),
 }
@@ -230,7 +269,7 @@ mod tests {
         let position =
             Position { topic: TopicId(0), next, metadata: metadata.into(), spilled: None, log_end, begun: true };
         let mut owned = Ownership::new();
-        owned.restore(vec![position], Vec::new(), SECOND, 10);
+        owned.restore(vec![position], Vec::new(), SECOND, Bounds { ledger_entries: 10, max_in_flight: 256 });
         owned
     }
 
@@ -249,17 +288,28 @@ mod tests {
     fn everything_uncertain_is_handed_on_as_such() {
         let owned = restored("");
         let Some(progress) = owned.progress(TopicId(0), &[], Begun::UpTo(0)) else { panic!("no such topic") };
-        let (text, _) = progress.encode();
+        let (text, _) = progress.encode("");
         assert_eq!(Progress::decode(&text, NextOffset::new(5)), Reading::Known(progress));
         assert!(restored(&text).is_uncertain(TopicId(0), Offset::new(1_000_000)));
     }
 
     #[test]
-    fn a_horizon_never_falls_below_what_was_leased() {
+    fn a_horizon_falls_with_the_load_and_the_lease_falls_before_it() {
         let mut owned = restored("");
         owned.clamp(&[(TopicId(0), NextOffset::new(5))]);
-        owned.leased(TopicId(0), NextOffset::new(5), NextOffset::new(40));
-        let progress = owned.progress(TopicId(0), &[], Begun::Ahead(4));
-        assert_eq!(progress.map(|progress| progress.horizon), Some(NextOffset::new(40)));
+        owned.horizons[0].dispatched = 400;
+        let lease = |owned: &mut Ownership| {
+            let Some(progress) = owned.progress(TopicId(0), &[], Begun::Ahead) else { panic!("no such topic") };
+            owned.closed(TopicId(0), progress.horizon);
+            let before = owned.horizons[0].leased;
+            owned.leased(TopicId(0), NextOffset::new(5), progress.horizon);
+            (before, owned.horizons[0].leased)
+        };
+        assert_eq!(lease(&mut owned), (0, 5 + 800));
+        assert_eq!(lease(&mut owned), (5 + 400, 5 + 400), "while it is on its way the lower one holds");
+        for _ in 0..6 {
+            lease(&mut owned);
+        }
+        assert_eq!(lease(&mut owned), (5 + 16, 5 + 16));
     }
 }

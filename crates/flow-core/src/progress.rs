@@ -16,6 +16,9 @@ pub const METADATA_LIMIT: usize = 4096;
 /// Ours, then the version: what starts otherwise was written by somebody else, or by a newer version of us.
 const MAGIC: &str = "xc1:";
 
+/// Between the map and who wrote it; not of base64's alphabet. Texts without it are of an older version.
+const WRITER: char = '@';
+
 /// What the metadata of a committed offset says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -43,13 +46,14 @@ pub enum Reading {
 }
 
 impl Progress {
-    /// The text for the metadata, and the bytes for the state topic when the runs do not fit into it.
-    pub fn encode(&self) -> (String, Option<Vec<u8>>) {
-        let whole = text(&self.bytes(true));
+    /// The text for the metadata, and the bytes for the state topic when the runs do not fit into it. `writer` is the
+    /// `transactional.id` that commits it; empty where there are no transactions.
+    pub fn encode(&self, writer: &str) -> (String, Option<Vec<u8>>) {
+        let whole = text(&self.bytes(true), writer);
         if whole.len() <= METADATA_LIMIT {
             return (whole, None);
         }
-        (text(&self.bytes(false)), Some(self.bytes(true)))
+        (text(&self.bytes(false), writer), Some(self.bytes(true)))
     }
 
     /// Reads the metadata that was committed together with `committed`. Any text is safe to give.
@@ -57,7 +61,8 @@ impl Progress {
         if metadata.is_empty() {
             return Reading::Missing;
         }
-        let bytes = metadata.strip_prefix(MAGIC).and_then(|body| STANDARD_NO_PAD.decode(body).ok());
+        let body = metadata.strip_prefix(MAGIC).map(|body| body.split_once(WRITER).map_or(body, |(map, _)| map));
+        let bytes = body.and_then(|body| STANDARD_NO_PAD.decode(body).ok());
         match bytes.and_then(|bytes| read(&bytes)) {
             Some((progress, spilled)) if progress.frontier == committed => {
                 if spilled {
@@ -75,6 +80,12 @@ impl Progress {
         read(bytes)
             .filter(|(progress, spilled)| !spilled && progress.frontier == frontier)
             .map(|(progress, _)| progress)
+    }
+
+    /// The `transactional.id` that committed a metadata text of ours: whoever takes over may fence it.
+    pub fn writer(metadata: &str) -> Option<&str> {
+        let (_, writer) = metadata.strip_prefix(MAGIC)?.split_once(WRITER)?;
+        (!writer.is_empty()).then_some(writer)
     }
 
     fn bytes(&self, with_runs: bool) -> Vec<u8> {
@@ -97,9 +108,13 @@ impl Progress {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+fn text(bytes: &[u8], writer: &str) -> String {
     let mut text = MAGIC.to_owned();
     STANDARD_NO_PAD.encode_string(bytes, &mut text);
+    if !writer.is_empty() {
+        text.push(WRITER);
+        text.push_str(writer);
+    }
     text
 }
 
@@ -199,9 +214,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(progress in progress()) {
-            let (metadata, spilled) = progress.encode();
+        fn what_is_written_is_read_back(progress in progress(), writer in "([a-z.0-9@-]{0,80})?") {
+            let (metadata, spilled) = progress.encode(&writer);
             prop_assert!(metadata.len() <= METADATA_LIMIT);
+            prop_assert_eq!(Progress::writer(&metadata).unwrap_or_default(), writer);
             match (Progress::decode(&metadata, progress.frontier), spilled) {
                 (Reading::Known(read), None) => prop_assert_eq!(read, progress),
                 (Reading::Spilled(read), Some(bytes)) => {
@@ -216,12 +232,12 @@ mod tests {
         #[test]
         fn the_map_of_another_offset_is_unknown(progress in progress(), other in 0i64..1 << 50) {
             prop_assume!(other != progress.frontier.get());
-            prop_assert_eq!(Progress::decode(&progress.encode().0, NextOffset::new(other)), Reading::Unknown);
+            prop_assert_eq!(Progress::decode(&progress.encode("").0, NextOffset::new(other)), Reading::Unknown);
         }
 
         #[test]
         fn a_damaged_map_is_unknown(progress in progress(), at: prop::sample::Index, to in "[A-Za-z0-9+/]") {
-            let (metadata, _) = progress.encode();
+            let (metadata, _) = progress.encode("");
             let at = MAGIC.len() + at.index(metadata.len() - MAGIC.len());
             let damaged = format!("{}{}{}", &metadata[..at], to, &metadata[at + 1..]);
             let reading = Progress::decode(&damaged, progress.frontier);

@@ -109,7 +109,12 @@ pub(crate) struct Checks {
     pub doubles: BTreeMap<(usize, u32), bool>,
     last_effect: HashMap<(usize, i32, u8), i64>,
     first_calls: HashMap<(usize, u32, Key), u64>,
+    /// By worker: its last transaction without a record, and when its offsets were sent.
+    pub offsets_only: HashMap<usize, (u64, Vec<Line>)>,
 }
+
+/// Topic, partition, frontier and horizon.
+pub(crate) type Line = (u16, i32, i64, i64);
 
 impl Checks {
     pub(crate) fn compared(&mut self, promise: Promise) {
@@ -287,6 +292,26 @@ impl World<'_> {
             if most > max_held + 6 {
                 self.violated(Promise::Bounded, format!("w{worker} holds {most} records of a partition"));
             }
+        }
+    }
+
+    /// A transaction without a record is there to move something, or to renew a lease that nears its end.
+    pub(crate) fn says_something(&mut self, worker: usize, batch: &flow_core::Batch<Work, ()>) {
+        if !batch.resolved.is_empty() {
+            return;
+        }
+        self.checks.compared(Promise::Bounded);
+        let line = |line: &flow_core::Progressed| {
+            let progress = &line.progress;
+            (line.topic.0, line.partition.get(), progress.frontier.get(), progress.horizon.get())
+        };
+        let lines: Vec<Line> = batch.offsets.iter().map(line).collect();
+        // The term counts from there, however late the commit is known.
+        let sent_at = self.workers[worker].offsets_sent_at;
+        let before = self.checks.offsets_only.insert(worker, (sent_at, lines.clone()));
+        let soon = self.scenario.config.lease_term / 2;
+        if before.is_some_and(|(when, same)| sent_at - when < soon && same == lines) {
+            self.violated(Promise::Bounded, format!("w{worker} writes the same offsets again: {lines:?}"));
         }
     }
 

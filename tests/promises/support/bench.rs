@@ -1,7 +1,9 @@
 //! One of the two engines, and the connector's settings for it
 
+use std::collections::BTreeMap;
+
 use emulator::{Emulator, Faults, Options, Switches};
-use promises::{Deployment, Flowable, Kafka};
+use promises::{Deployment, EngineCalls, Flowable, Kafka, engine_calls};
 use workflow_client::{Auth, Engine, Settings};
 
 use super::CONFLUENT_ID;
@@ -55,6 +57,11 @@ impl Bench {
     /// The handle that disturbs the engine; only the emulated one has it.
     pub(crate) fn faults(&self) -> Faults {
         self.emulator.as_ref().unwrap().faults()
+    }
+
+    /// What the engine counted of its calls; only the emulated one does.
+    pub(crate) async fn calls(&self) -> BTreeMap<String, EngineCalls> {
+        engine_calls(self.emulator.as_ref().unwrap()).await.unwrap()
     }
 
     /// The tickets flow on this engine; nothing is made yet.

@@ -14,6 +14,7 @@ mod render;
 mod request;
 mod tasks;
 mod token;
+mod upstream;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,8 +33,8 @@ use crate::faults::{Mount, Rules};
 use crate::server::Gatekeeper;
 use crate::stats::Stats;
 
-pub(crate) use gate::DropConnection;
 use gate::Operation;
+pub(crate) use gate::{CutAnswer, DropConnection};
 use problem::Problem;
 
 /// Everything that the handlers share.
@@ -47,6 +48,8 @@ pub(crate) struct Service {
     pub(crate) gatekeeper: Gatekeeper,
     /// Where the service is reached, for links.
     pub(crate) base_url: String,
+    /// Host and port of a real engine that requests go on to, instead of to ours.
+    pub(crate) upstream: Option<String>,
     /// Names of all operations, as [`router`] lists them.
     pub(crate) operations: OnceLock<Vec<&'static str>>,
 }
@@ -75,6 +78,9 @@ const DELETE: MethodFilter = MethodFilter::DELETE;
 
 /// The whole interface; the list is the catalogue of operations that faults and statistics name.
 pub(crate) fn router(service: &Arc<Service>, tenant: &str) -> Router {
+    if service.upstream.is_some() {
+        return upstream::router(service);
+    }
     let mut routes = Routes { router: Router::new(), names: Vec::new(), service: service.clone() };
     let r = &mut routes;
 

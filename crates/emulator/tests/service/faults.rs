@@ -45,6 +45,15 @@ async fn a_dropped_answer_leaves_its_effect() {
 }
 
 #[tokio::test]
+async fn a_cut_answer_leaves_its_effect_and_breaks_off_in_its_body() {
+    let client = Client::start().await;
+    client.emulator.faults().add(Rule::on("start", Fault::CutAnswer).times(1)).unwrap();
+    let lost = try_start(&client, "ticket/1").await.unwrap_err();
+    assert!(lost.is_body() || lost.is_decode(), "{lost:?}");
+    assert_eq!(instances(&client).await, 1);
+}
+
+#[tokio::test]
 async fn a_dropped_request_has_no_effect() {
     let client = Client::start().await;
     client.emulator.faults().add(Rule::at(Mount::Runtime, Fault::DropRequest).times(1)).unwrap();

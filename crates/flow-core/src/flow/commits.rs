@@ -15,10 +15,6 @@ use crate::ownership::{Begun, Finished, Ownership, Phase};
 use crate::retry::RetryPolicy;
 use crate::time::Moment;
 
-/// The horizon runs ahead by twice what was dispatched since the last transaction, within these bounds: what lies below it has
-/// to be verified after a crash, records that came later included. A burst doubles its way up, an extra transaction each time.
-const LEAST_AHEAD: i64 = 32;
-const MOST_AHEAD: i64 = 8_192;
 /// The longest pause before a transaction is repeated: a drain must not be spent on waiting.
 const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -35,23 +31,20 @@ impl<W: Clone, O> Flow<W, O> {
         for done in &resolved {
             finished.entry(done.partition).or_default().entry(done.topic).or_default().push(done.offset);
         }
-        let least = LEAST_AHEAD.min(self.settings.max_in_flight as i64 * 2);
-        let ahead = (self.dispatched * 2).clamp(least, MOST_AHEAD);
-        self.dispatched = 0;
         let mut offsets = Vec::new();
         let partitions: Vec<Partition> = self.partitions.keys().copied().collect();
         for partition in partitions {
             let finished = finished.remove(&partition).unwrap_or_default();
-            self.progressed(partition, &finished, ahead, &mut offsets);
+            self.progressed(partition, &finished, &mut offsets);
         }
         effects.push(Effect::Commit(Batch { resolved, offsets }));
     }
 
     /// The lines of one partition: what moved, what the batch touches, and what wants a lease.
-    fn progressed(&mut self, partition: Partition, finished: &Finished, ahead: i64, offsets: &mut Vec<Progressed>) {
+    fn progressed(&mut self, partition: Partition, finished: &Finished, offsets: &mut Vec<Progressed>) {
         for index in 0..self.settings.topics {
             let topic = TopicId(index);
-            let begun = self.begun(partition, topic, finished, ahead);
+            let begun = self.begun(partition, topic, finished);
             let Some(owned) = self.partitions.get_mut(&partition) else { return };
             let (draining, active) = (matches!(owned.phase, Phase::Draining { .. }), owned.phase == Phase::Active);
             let none = Vec::new();
@@ -61,6 +54,7 @@ impl<W: Clone, O> Flow<W, O> {
                 continue;
             }
             if let Some(progress) = owned.progress(topic, done, begun) {
+                owned.closed(topic, progress.horizon);
                 let init = std::mem::take(&mut owned.needs_init);
                 offsets.push(Progressed { topic, partition, progress, init });
             }
@@ -70,11 +64,11 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    fn begun(&self, partition: Partition, topic: TopicId, finished: &Finished, ahead: i64) -> Begun {
+    fn begun(&self, partition: Partition, topic: TopicId, finished: &Finished) -> Begun {
         let draining =
             self.partitions.get(&partition).is_some_and(|owned| matches!(owned.phase, Phase::Draining { .. }));
         if !draining {
-            return Begun::Ahead(ahead);
+            return Begun::Ahead;
         }
         let settled = finished.get(&topic);
         let open = self.records.values().filter(|entry| entry.partition == partition && entry.topic == topic);

@@ -64,16 +64,18 @@ impl<W: Clone, O> Flow<W, O> {
         let Some(owned) = self.partitions.get_mut(&entry.partition) else { return };
         let mut until = None;
         if call.needs_lease() {
-            let leased = owned.horizons.get(usize::from(entry.topic.0)).map_or(0, |horizon| horizon.leased);
-            let beyond = entry.offset.get() >= leased && holds(Guard::HorizonFirst);
+            let Some(horizon) = owned.horizons.get_mut(usize::from(entry.topic.0)) else { return };
+            let behind = entry.offset.get() + 1;
+            let beyond = behind > horizon.leased && holds(Guard::HorizonFirst);
             if beyond || now >= self.leased_until && holds(Guard::LeaseTerm) {
+                if holds(Guard::LeaseReaches) {
+                    horizon.wanted_to = horizon.wanted_to.max(behind);
+                }
                 owned.wants_lease = true;
                 return self.unleased.push_back(id);
             }
-            if let Some(horizon) = owned.horizons.get_mut(usize::from(entry.topic.0)) {
-                horizon.dispatched_to = horizon.dispatched_to.max(entry.offset.get() + 1);
-            }
-            self.dispatched += 1;
+            horizon.dispatched_to = horizon.dispatched_to.max(behind);
+            horizon.dispatched += 1;
             until = Some(self.leased_until).filter(|_| holds(Guard::LeaseTerm));
         }
         owned.in_flight += 1;

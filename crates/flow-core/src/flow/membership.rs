@@ -10,7 +10,7 @@ use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::guards::{Guard, holds};
 use crate::input::{Command, Plan, RecordId, Restored, TopicId};
-use crate::ownership::{Ownership, Phase};
+use crate::ownership::{Bounds, Ownership, Phase};
 use crate::time::Moment;
 
 impl<W: Clone, O> Flow<W, O> {
@@ -41,7 +41,9 @@ impl<W: Clone, O> Flow<W, O> {
         let positions = restored.positions.iter().map(|position| (position.topic, position.next)).collect();
         let mut ends: Vec<_> = restored.positions.iter().map(|position| (position.topic, position.log_end)).collect();
         ends.sort_unstable();
-        owned.restore(restored.positions, restored.remembered, self.bounds.settle, self.settings.ledger_entries);
+        let bounds =
+            Bounds { ledger_entries: self.settings.ledger_entries, max_in_flight: self.settings.max_in_flight };
+        owned.restore(restored.positions, restored.remembered, self.bounds.settle, bounds);
         let nexts: Vec<NextOffset> = owned.frontiers.iter().map(|frontier| frontier.committable()).collect();
         let places = owned.horizons.iter().zip(&nexts).zip(ends);
         let uncertain = places.map(|((horizon, next), (_, end))| horizon.uncertain_below.min(end.get()) - next.get());

@@ -208,7 +208,7 @@ impl World {
             let (topic, partition, next) = (line.topic, line.partition, line.progress.frontier);
             let before = self.committed.insert((topic, partition), next.get());
             assert!(before.unwrap_or(0) <= next.get(), "an offset went back");
-            self.metadata.insert((topic, partition), line.progress.encode());
+            self.metadata.insert((topic, partition), line.progress.encode(""));
             self.begun.insert(partition);
             self.done_is_resolved(topic, partition, &line.progress);
         }

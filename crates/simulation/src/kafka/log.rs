@@ -145,6 +145,7 @@ impl World<'_> {
                 remembered.len()
             )
         });
+        self.checks.offsets_only.remove(&worker);
         self.step(worker, Input::Restored(Partition::new(partition), Restored { positions, remembered }));
     }
 

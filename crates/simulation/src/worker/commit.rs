@@ -82,7 +82,7 @@ impl World<'_> {
         let epoch = process.epoch;
         let lost = process.spoilt;
         let lines = batch.offsets.iter().map(|line| {
-            let (metadata, _) = line.progress.encode();
+            let (metadata, _) = line.progress.encode("");
             (line.topic.0, line.partition.get(), Committed { next: line.progress.frontier.get(), metadata })
         });
         let lines = lines.collect();
@@ -121,6 +121,7 @@ impl World<'_> {
         let Some(batch) = self.workers[worker].batch.take() else { return };
         match outcome {
             Outcome::Committed => {
+                self.says_something(worker, &batch);
                 let sent_at = flow_core::Moment::after_origin(std::time::Duration::from_millis(
                     self.workers[worker].offsets_sent_at,
                 ));

@@ -51,7 +51,7 @@ pub(crate) struct Worker {
     /// A partition of the batch was given up since it was closed; that it may be held again does not mend it.
     spoilt: bool,
     /// When `send_offsets` was called last.
-    offsets_sent_at: u64,
+    pub(crate) offsets_sent_at: u64,
     settle: u64,
     pub freeze_next_sender: Option<(u64, bool)>,
     /// Calls with an effect that were sent and not answered: their lanes, and which ownership sent them.

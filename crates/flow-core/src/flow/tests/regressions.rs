@@ -76,3 +76,16 @@ fn a_start_that_is_answered_after_the_loss_is_counted_after_its_answer() {
     world.step(Input::Tick);
     assert_eq!(counts(&world), 2, "what the answer tells of is counted too");
 }
+
+#[test]
+fn one_transaction_leases_the_way_to_a_record_far_behind_one_that_waits() {
+    let start = Plan::Command(Command::Start);
+    let (mut world, p) = world(vec![(0, 1, start.clone()), (5_000, 2, start)]);
+    world.read(TopicId(0), p);
+    world.commit(true);
+    assert_eq!(world.calls.len(), 1, "the first is begun, and stays open");
+    world.read(TopicId(0), p);
+    world.commit(true);
+    assert_eq!(world.calls.len(), 2, "the lease reaches the second: {:?}", world.commit);
+    assert!(world.commit.is_none(), "and nothing is left to write");
+}
