@@ -52,16 +52,16 @@ struct Args {
     /// Milliseconds from one blow to the next, more or less
     #[arg(long, default_value_t = 3_750)]
     every: u64,
-    /// Events that are published in a second
-    #[arg(long, default_value_t = 60)]
-    rate: u32,
+    /// Events that are published in a second: 60, or 20 on real Flowable, unless said otherwise
+    #[arg(long)]
+    rate: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum EngineKind {
     /// The emulated OpenText Workflow Service, which also fails on command
     Emulator,
-    /// Real Flowable: processes and broker suffer, the engine itself does not
+    /// Real Flowable, with a proxy before it that does the failing
     Flowable,
 }
 
@@ -83,6 +83,10 @@ async fn main() -> ExitCode {
 async fn storm(args: Args) -> Result<usize> {
     let seed = args.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let engine_kind = args.engine;
+    let rate = args.rate.unwrap_or(match engine_kind {
+        EngineKind::Emulator => 60,
+        EngineKind::Flowable => 20,
+    });
     println!("seed {seed}: {} minutes on {engine_kind:?}, {} processes", args.minutes, args.instances);
     let (length, every) = (Duration::from_secs(60 * args.minutes), Duration::from_millis(args.every));
     let mut plan = Plan::of(seed, length, every, args.instances as usize, engine_kind);
@@ -94,7 +98,7 @@ async fn storm(args: Args) -> Result<usize> {
     let engine = engine::Engine::start(engine_kind).await?;
     let mut stage = Stage::set(kafka, engine, args.instances as usize).await?;
     let books = Books::open(&stage.kafka, &stage.deployment)?;
-    let source = source::publish(&stage, seed, args.rate);
+    let source = source::publish(&stage, seed, rate);
     let people = people::decide(stage.engine.client.clone(), source.published.clone(), books.clone());
 
     let takeover = takeover::measure(&mut stage, &books, &source.published).await;
@@ -139,8 +143,8 @@ async fn storm(args: Args) -> Result<usize> {
         println!("{}", stage.last_words());
     }
     println!(
-        "again: ./dev storm --seed {seed} --minutes {} --instances {} --rate {} --every {}",
-        args.minutes, args.instances, args.rate, args.every
+        "again: ./dev storm --seed {seed} --minutes {} --instances {} --rate {rate} --every {}",
+        args.minutes, args.instances, args.every
     );
     Ok(violations)
 }
