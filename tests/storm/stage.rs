@@ -211,11 +211,7 @@ impl Stage {
 
     /// Errors and warnings of a process that is about to go.
     fn remember(&mut self, instance: &Instance) {
-        for line in instance
-            .connector
-            .log()
-            .lines()
-            .filter(|line| line.contains("ERROR") || line.contains("WARN") || line.contains("panicked"))
+        for line in instance.connector.log().lines().filter(|line| line.contains("ERROR") || line.contains("panicked"))
         {
             let _ = writeln!(self.last_words, "{line}");
         }

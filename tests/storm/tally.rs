@@ -13,6 +13,7 @@ pub(crate) struct Tally {
     pub(crate) second_looks: u64,
     pub(crate) doubles: u64,
     pub(crate) fenced: u64,
+    pub(crate) failed: u64,
 }
 
 /// The last reading of each process.
@@ -31,6 +32,7 @@ impl Readings {
             second_looks: calls("count"),
             doubles: count("xconnector_doubles_total", ""),
             fenced: count("xconnector_fenced_producers_total", ""),
+            failed: count("xconnector_retries_total", ""),
         };
         self.0.insert(at, tally);
     }
@@ -42,6 +44,7 @@ impl Readings {
             second_looks: sum.second_looks + tally.second_looks,
             doubles: sum.doubles + tally.doubles,
             fenced: sum.fenced + tally.fenced,
+            failed: sum.failed + tally.failed,
         })
     }
 }
