@@ -86,6 +86,8 @@ pub(crate) struct Checks {
     pub calls: u64,
     pub late_sends: u64,
     pub doubles_found: u64,
+    /// For each double that was found: how long after its last instance, in milliseconds.
+    pub found_after: Vec<u64>,
     /// Doubles after a late send whose sender died before it could look.
     pub residue: u64,
     /// By transaction, until it is decided.
@@ -341,7 +343,11 @@ impl World<'_> {
         let event = self.scenario.records[index].event;
         self.checks.compared(Promise::OneStart);
         if let Some(found) = self.checks.doubles.get_mut(&(flow, event)) {
-            *found = true;
+            if !std::mem::replace(found, true) {
+                let starts = self.checks.starts.get(&(flow, event)).into_iter().flatten();
+                let last = starts.map(|id| self.engine.instances[*id].started).max().unwrap_or(self.now);
+                self.checks.found_after.push(self.now - last);
+            }
         } else if self.checks.starts.get(&(flow, event)).is_none_or(|starts| starts.len() < 2) {
             self.violated(Promise::OneStart, format!("event {event} of f{flow} is reported as a double, but is none"));
         }

@@ -6,7 +6,7 @@ use crate::checks::{Promise, Violation};
 use crate::kafka::TOPICS;
 use crate::kafka::log::Entry;
 use crate::mutants::{Mutant, Switches};
-use crate::scenario::{Scenario, What};
+use crate::scenario::{SETTLE, Scenario, What};
 use crate::worker::commit::Kind;
 use crate::world::{Event, Item, World};
 
@@ -31,6 +31,8 @@ pub struct Outcome {
     pub late_sends: u64,
     /// Doubles after a late send that a contest found.
     pub doubles_found: u64,
+    /// For each double that was found: how long after its last instance, in multiples of `settle`.
+    pub found_after: Vec<f64>,
     /// Doubles after a late send whose sender died before it could look: the stated residue.
     pub residue: u64,
     /// What happened, where it was asked for.
@@ -74,6 +76,7 @@ pub fn run(scenario: &Scenario, mutant: Option<Mutant>, traced: bool) -> Outcome
         late_sends: checks.late_sends,
         doubles_found: checks.doubles_found,
         residue: checks.residue,
+        found_after: checks.found_after.iter().map(|ms| *ms as f64 / SETTLE as f64).collect(),
         trace: world.trace.unwrap_or_default(),
         events: world.events,
     }

@@ -14,6 +14,7 @@ pub(crate) struct Totals {
     late_sends: u64,
     doubles_found: u64,
     residue: u64,
+    found_after: Vec<f64>,
     compared: [u64; 9],
     broken: [u64; 9],
     faults: BTreeMap<&'static str, u64>,
@@ -28,6 +29,7 @@ impl Totals {
         self.late_sends += outcome.late_sends;
         self.doubles_found += outcome.doubles_found;
         self.residue += outcome.residue;
+        self.found_after.extend(&outcome.found_after);
         for (sum, compared) in self.compared.iter_mut().zip(outcome.compared) {
             *sum += compared;
         }
@@ -47,6 +49,7 @@ impl Totals {
         self.late_sends += other.late_sends;
         self.doubles_found += other.doubles_found;
         self.residue += other.residue;
+        self.found_after.extend(other.found_after);
         for index in 0..self.compared.len() {
             self.compared[index] += other.compared[index];
             self.broken[index] += other.broken[index];
@@ -77,5 +80,13 @@ impl Totals {
             "frozen senders: {} calls left after their lease; doubles found {}, residue (the sender died first) {}",
             self.late_sends, self.doubles_found, self.residue
         );
+        let mut found_after = self.found_after.clone();
+        found_after.sort_by(f64::total_cmp);
+        let share = |percent: usize| found_after.get(found_after.len() * percent / 100);
+        if let (Some(half), Some(most)) = (share(50), share(99)) {
+            println!(
+                "  found after {half:.1} times settle (median), {most:.1} (99 of 100), from the second instance on"
+            );
+        }
     }
 }
