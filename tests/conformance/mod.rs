@@ -54,6 +54,7 @@ const BEHAVIOURS: &[Behaviour] = &[
     both!(starts::a_start_whose_client_is_gone_takes_effect_all_the_same),
     both!(lookups::an_instance_is_seen_as_soon_as_its_start_is_answered),
     both!(lookups::every_page_is_read),
+    both!(lookups::a_sweep_lists_every_root_instance_of_its_time),
     both!(lookups::the_business_key_is_matched_exactly),
     both!(lookups::another_definition_with_the_same_key_is_not_found),
     both!(lookups::an_ended_instance_is_found_in_history_only),

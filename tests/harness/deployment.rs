@@ -123,6 +123,14 @@ impl Deployment {
         xconnector(&["models", "deploy", "--config", config]).await.map(drop)
     }
 
+    /// A settings file for commands that serve no metrics.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn config_file(&self) -> Result<PathBuf> {
+        self.config(free_address()?)
+    }
+
     /// Starts an instance of the connector.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "also the helpers of tests fail by panic")]
 #![allow(clippy::print_stdout, reason = "the conformance table is printed")]
 
+mod audit;
 mod bad_input;
 #[path = "../conformance/mod.rs"]
 mod conformance;

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -46,6 +47,24 @@ pub(crate) enum Command {
     /// The process models of the flows.
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Look through the engine for second instances of one event. Exit code 0: none, 3: some, 1: it could not be seen.
+    Audit {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        /// Only this flow.
+        #[arg(long)]
+        flow: Option<String>,
+        /// How far back, by the start of an instance, such as 90m or 7d
+        #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+        since: Duration,
+        /// End what is surplus, where the flow's compensate = "delete" allows it
+        #[arg(long)]
+        compensate: bool,
+        /// Tell it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Watch tickets on their way through an embedded broker and an emulated engine; nothing has to be installed.
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),

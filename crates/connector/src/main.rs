@@ -1,5 +1,6 @@
 //! `xconnector`: joins business systems to a workflow service through Kafka.
 
+mod audit;
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
@@ -22,8 +23,9 @@ use cli::{Cli, Command, ModelsCommand, TopicsCommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Exit codes: 0 done, 1 failed while running, 2 the arguments are wrong (clap), 78 the configuration is wrong
-/// (`EX_CONFIG` of sysexits.h).
+/// Exit codes: 0 done, 1 failed while running, 2 the arguments are wrong (clap), 3 an audit found doubles.
+const DOUBLES: u8 = 3;
+/// The configuration is wrong (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
@@ -41,13 +43,25 @@ fn main() -> ExitCode {
         Err(error) => return failed(&anyhow::Error::new(error).context("the operating system gives no threads")),
     };
     match runtime.block_on(execute(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Verdict::Well) => ExitCode::SUCCESS,
+        Ok(Verdict::Doubles) => ExitCode::from(DOUBLES),
         Err(error) => failed(&error),
     }
 }
 
-async fn execute(command: Command) -> anyhow::Result<()> {
-    match command {
+/// What a command that did its work has to say.
+enum Verdict {
+    Well,
+    Doubles,
+}
+
+async fn execute(command: Command) -> anyhow::Result<Verdict> {
+    let done = match command {
+        Command::Audit { config, flow, since, compensate, json } => {
+            let question = audit::Question { flow: flow.as_deref(), since, compensate, json };
+            let well = audit::audit(setup::load(&config)?, question).await?;
+            return Ok(if well { Verdict::Well } else { Verdict::Doubles });
+        }
         Command::Run { config } => run::run(setup::load(&config)?).await,
         Command::Check { config } => setup::check(&config),
         Command::Topics(TopicsCommand::Create { config, partitions, all }) => {
@@ -58,7 +72,8 @@ async fn execute(command: Command) -> anyhow::Result<()> {
         }
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(options).await,
-    }
+    };
+    done.map(|()| Verdict::Well)
 }
 
 #[allow(clippy::print_stderr, reason = "the last word of a command goes to its terminal, not to the log")]

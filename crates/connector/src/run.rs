@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
 use event_model::{JobRecord, Partition};
-use flow_config::Flow;
+use flow_config::{Compensate, Flow};
 use flow_core::{GatePolicy, RetryPolicy, TopicId};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -23,8 +23,6 @@ use crate::topics;
 const JOBS_BACKLOG: u64 = 1_000;
 /// How long an accepted offset lets a worker dispatch.
 const LEASE_TERM: Duration = Duration::from_secs(10);
-/// Event ids per partition that repeats are recognised by.
-const LEDGER_ENTRIES: usize = 200_000;
 const LINGER: Duration = Duration::from_millis(20);
 const MAX_SPAN: u64 = 1_000_000;
 const MAX_BATCH: usize = 5_000;
@@ -214,8 +212,8 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
         history_lag: settings.engine.history_lag,
         give_up_after: flow.limits.give_up_after,
         lease_term: LEASE_TERM,
-        ledger_entries: LEDGER_ENTRIES,
-        delete_doubles: false,
+        ledger_entries: flow.limits.ledger_entries,
+        delete_doubles: flow.compensate == Compensate::Delete,
         gate: GatePolicy {
             trip_after: 10,
             probe: RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) },

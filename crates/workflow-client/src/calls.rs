@@ -46,6 +46,7 @@ pub(crate) enum Operation {
     Start,
     Running,
     Historic,
+    Started,
     InstanceHistory,
     Waiting,
     Deliver,
@@ -68,11 +69,12 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// In the order of declaration: the discriminant is the index.
-    const ALL: [Operation; 22] = [
+    const ALL: [Operation; 23] = [
         Operation::Token,
         Operation::Start,
         Operation::Running,
         Operation::Historic,
+        Operation::Started,
         Operation::InstanceHistory,
         Operation::Waiting,
         Operation::Deliver,
@@ -99,6 +101,7 @@ impl Operation {
             Operation::Start => "start",
             Operation::Running => "running",
             Operation::Historic => "historic",
+            Operation::Started => "started",
             Operation::InstanceHistory => "instance_history",
             Operation::Waiting => "waiting",
             Operation::Deliver => "deliver",
@@ -134,6 +137,6 @@ mod tests {
         }
         let counts = calls.snapshot();
         assert!(counts.iter().all(|(_, count)| count == 1));
-        assert_eq!(counts.total(), 21, "the token request is no call to the engine");
+        assert_eq!(counts.total(), 22, "the token request is no call to the engine");
     }
 }

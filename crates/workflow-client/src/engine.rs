@@ -3,6 +3,7 @@
 mod jobs;
 mod lookups;
 mod models;
+mod sweep;
 mod tasks;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::transport::{self, Transport};
 use crate::variable::{self, Variable};
 
 pub use jobs::{Acquire, JobFailure};
+pub use sweep::Window;
 pub use tasks::{CommentTarget, TaskFilter};
 
 /// A workflow engine. Cloning is cheap; clones share connections, token and counters.

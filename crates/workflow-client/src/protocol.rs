@@ -7,7 +7,7 @@ mod opentext;
 use serde_json::Value;
 
 use crate::answers::Definition;
-use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter};
+use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter, Window};
 use crate::limits::LimitError;
 use crate::pages::Page;
 use crate::request::Request;
@@ -30,6 +30,10 @@ pub(crate) trait Protocol: Send + Sync {
     fn start<'a>(&self, start: &Start<'a>) -> Request<'a>;
     fn running<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a>;
     fn historic<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a>;
+    /// Running root instances of a definition that were started in the window, with their variables.
+    fn started_running<'a>(&self, definition: &'a str, window: Window) -> Request<'a>;
+    /// The same from history.
+    fn started_historic<'a>(&self, definition: &'a str, window: Window) -> Request<'a>;
     /// One instance with its variables: answered as the instance itself, 404, or a list of at most one.
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a>;
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a>;

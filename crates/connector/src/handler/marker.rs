@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 /// The variable of every start: `<flow>/<event id>`.
-pub(super) const EVENT_ID: &str = "xcEventId";
+pub(crate) const EVENT_ID: &str = "xcEventId";
 /// The variable of every start that remembers where the event came from; see [`Origin`](super::Origin).
 pub(super) const ORIGIN: &str = "xc";
 

@@ -3,7 +3,7 @@
 mod calls;
 mod faults;
 mod identity;
-mod marker;
+pub(crate) mod marker;
 mod origin;
 mod outcome;
 mod prepare;

@@ -38,6 +38,8 @@ pub struct Flow {
     pub steps: Vec<Step>,
     /// External-worker topics of the model that this flow serves.
     pub jobs: Vec<Job>,
+    /// What becomes of a second instance of one event.
+    pub compensate: Compensate,
     /// Where answers go.
     pub reply: Reply,
     /// Bounds of concurrency, memory and retries.
@@ -73,6 +75,8 @@ pub struct Limits {
     pub give_up_after: Duration,
     /// What happens then.
     pub on_exhausted: OnExhausted,
+    /// Event ids that each partition's ledger remembers.
+    pub ledger_entries: usize,
 }
 
 impl Default for Limits {
@@ -84,8 +88,19 @@ impl Default for Limits {
             retry_max: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
             on_exhausted: OnExhausted::Next,
+            ledger_entries: 200_000,
         }
     }
+}
+
+/// What becomes of a second instance of one event, which should never be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compensate {
+    /// It is reported.
+    Report,
+    /// It is reported and ended.
+    Delete,
 }
 
 /// What happens to a key when one of its records was given up.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use event_model::{ReplyEncoding, Schemas};
 
 use super::source::Located;
-use super::{Flow, Job, Limits, OnExhausted, Reply, job, model, source, step};
+use super::{Compensate, Flow, Job, Limits, OnExhausted, Reply, job, model, source, step};
 use crate::document::{Document, Section, Zero};
 use crate::expression::{Expression, Needed, Scope, Uses, Wanted};
 use crate::problem::Problem;
@@ -30,8 +30,8 @@ pub(super) fn flow(dir: &Path, schemas: &Schemas) -> Result<Flow, Vec<Problem>> 
 fn read(document: &Document, dir: &Path, schemas: &Schemas) -> Option<Flow> {
     let parsed = document.parse();
     let root = Section::root(document, &parsed);
-    let name =
-        root.require("flow", "write [flow] and name = \"…\"").then(|| root.table("flow")).flatten().and_then(flow_name);
+    let own = root.require("flow", "write [flow] and name = \"…\"").then(|| root.table("flow")).flatten();
+    let (name, compensate) = own.map_or((None, Compensate::Report), identity);
     let source = root.require("source", "write [source] with topics, schema and start_from");
     let (source, scope) = match source.then(|| root.table("source")).flatten() {
         Some(section) => source::read(section, schemas),
@@ -56,6 +56,7 @@ fn read(document: &Document, dir: &Path, schemas: &Schemas) -> Option<Flow> {
         source: source?,
         steps,
         jobs,
+        compensate,
         reply: reply?,
         limits,
         models,
@@ -81,6 +82,12 @@ fn needed(scope: &Scope, source: &Option<source::Source>, steps: &[step::Step]) 
 
 /// Longest flow name: with `xc.` before and `.ledger` behind it, it must fit Kafka's 249 characters.
 const FLOW_NAME_LIMIT: usize = 200;
+
+fn identity(section: Section<'_>) -> (Option<Arc<str>>, Compensate) {
+    let words = [("report", Compensate::Report), ("delete", Compensate::Delete)];
+    let compensate = section.one_of("compensate", &words).unwrap_or(Compensate::Report);
+    (flow_name(section), compensate)
+}
 
 fn flow_name(section: Section<'_>) -> Option<Arc<str>> {
     let name = section.required_string("name", "for instance name = \"tickets\"");
@@ -141,6 +148,7 @@ fn limits(section: Section<'_>) -> Limits {
         retry_max: section.duration("retry_max", Zero::Refused).unwrap_or(default.retry_max),
         give_up_after: section.duration("give_up_after", Zero::Refused).unwrap_or(default.give_up_after),
         on_exhausted: on_exhausted(&section),
+        ledger_entries: count("ledger_entries", default.ledger_entries),
     };
     if limits.retry_initial > limits.retry_max {
         section.report(section.at(), "retry_initial", "is longer than retry_max", "make retry_max the longer one");

@@ -10,7 +10,7 @@ use super::body::{
 };
 use super::{Deployment, PROBE, Protocol};
 use crate::calls::Operation;
-use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter};
+use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter, Window};
 use crate::fault::Endpoint::{History, Jobs, Runtime};
 use crate::limits::LimitError;
 use crate::pages::{self, Page};
@@ -42,6 +42,14 @@ impl Protocol for Flowable {
         Request::new(Operation::InstanceHistory, History, Method::GET, &HISTORY)
             .query("processInstanceId", instance)
             .query("includeProcessVariables", "true")
+    }
+
+    fn started_running<'a>(&self, definition: &'a str, window: Window) -> Request<'a> {
+        started(Request::new(Operation::Started, Runtime, Method::GET, &INSTANCES), definition, window)
+    }
+
+    fn started_historic<'a>(&self, definition: &'a str, window: Window) -> Request<'a> {
+        started(Request::new(Operation::Started, History, Method::GET, &HISTORY), definition, window)
     }
 
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
@@ -178,6 +186,16 @@ fn roots<'a>(request: Request<'a>, definition: &'a str, business_key: &'a str) -
     request
         .query("processDefinitionKey", definition)
         .query("businessKey", business_key)
+        .query("excludeSubprocesses", "true")
+        .query("includeProcessVariables", "true")
+}
+
+fn started<'a>(request: Request<'a>, definition: &'a str, window: Window) -> Request<'a> {
+    let [after, before] = window.asked();
+    request
+        .query("processDefinitionKey", definition)
+        .query(after.0, after.1)
+        .query(before.0, before.1)
         .query("excludeSubprocesses", "true")
         .query("includeProcessVariables", "true")
 }
