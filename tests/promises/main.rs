@@ -13,5 +13,6 @@ mod main_path;
 mod one_start;
 mod real_parts;
 mod rebalance;
+mod replay;
 mod support;
 mod takeover;

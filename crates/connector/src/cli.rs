@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::letters::Choice;
+
 /// Joins business systems to a workflow service (OpenText Workflow Service, Flowable) through Apache Kafka.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -47,6 +49,9 @@ pub(crate) enum Command {
     /// The process models of the flows.
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// The dead letters of a flow.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Look through the engine for second instances of one event. Exit code 0: none, 3: some, 1: it could not be seen.
     Audit {
         /// The settings file.
@@ -98,5 +103,38 @@ pub(crate) enum ModelsCommand {
         /// Only this flow.
         #[arg(long)]
         flow: Option<String>,
+    },
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// Show them: where, when, why, which event; never a payload.
+    List {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        #[command(flatten)]
+        choice: Choice,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// Tell it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put them back in, through the replay topic. What has its effect already is recognised and not done again.
+    Replay {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        #[command(flatten)]
+        choice: Choice,
+        /// Also those that were replayed before
+        #[arg(long)]
+        again: bool,
+        /// Only say how many
+        #[arg(long)]
+        dry_run: bool,
     },
 }

@@ -5,6 +5,7 @@ mod cli;
 #[cfg(feature = "demo")]
 mod demo;
 mod handler;
+mod letters;
 mod logging;
 mod models;
 mod monitoring;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ModelsCommand, TopicsCommand};
+use cli::{Cli, Command, DlqCommand, ModelsCommand, TopicsCommand};
 
 /// Records are born on one thread and die on another, thousands a second, which glibc's allocator answers with a quarter of the
 /// time and three times the memory.
@@ -66,6 +67,12 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
         Command::Check { config } => setup::check(&config),
         Command::Topics(TopicsCommand::Create { config, partitions, all }) => {
             topics::create(setup::load(&config)?, partitions, all).await
+        }
+        Command::Dlq(DlqCommand::List { config, choice, limit, json }) => {
+            letters::list(setup::load(&config)?, choice, limit, json).await
+        }
+        Command::Dlq(DlqCommand::Replay { config, choice, again, dry_run }) => {
+            letters::replay(setup::load(&config)?, choice, again, dry_run).await
         }
         Command::Models(ModelsCommand::Deploy { config, flow }) => {
             models::deploy(setup::load(&config)?, flow.as_deref()).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
-use event_model::{JobRecord, Partition};
+use event_model::{JobRecord, Partition, replay_topic_of};
 use flow_config::{Compensate, Flow};
 use flow_core::{GatePolicy, RetryPolicy, TopicId};
 use prometheus_client::registry::Registry;
@@ -80,7 +80,8 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
             tasks.spawn(async move { Ok(acquire.await?) });
         }
         let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
-        let handler = handler(&settings, flow, jobs_topic, schema_ids.clone(), engine.clone())?;
+        let replay_topic = TopicId(engine_settings.topics.len() as u16 - 1);
+        let handler = handler(&settings, flow, jobs_topic, replay_topic, schema_ids.clone(), engine.clone())?;
         let run = consumer_engine::run(engine_settings, handler, telemetry.clone(), status, stopping.clone());
         tasks.spawn(async move { Ok(run.await?) });
     }
@@ -146,12 +147,14 @@ fn handler(
     settings: &flow_config::Settings,
     flow: Flow,
     jobs_topic: Option<TopicId>,
+    replay_topic: TopicId,
     schema_ids: event_model::SchemaIds,
     engine: Engine,
 ) -> anyhow::Result<Arc<FlowHandler>> {
     let parts = Parts {
         flow,
         jobs_topic,
+        replay_topic,
         schema_ids,
         engine,
         worker: settings.deployment.clone(),
@@ -177,6 +180,8 @@ fn engine_settings(
     if !flow.jobs.is_empty() {
         topics.push(TopicRole { name: JobRecord::topic_of(&flow.name).into(), start_from: StartFrom::Earliest });
     }
+    // The last one: a flow that gets its first job keeps the places of its source topics.
+    topics.push(TopicRole { name: replay_topic_of(&flow.name).into(), start_from: StartFrom::Earliest });
     let group_id = format!("{}.{}", settings.deployment, flow.name);
     consumer_engine::Settings {
         flow: flow.name.clone(),
@@ -201,6 +206,7 @@ fn engine_settings(
 fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -> flow_core::Settings {
     flow_core::Settings {
         topics: topics as u16,
+        replay: Some(TopicId(topics as u16 - 1)),
         max_in_flight: flow.limits.max_in_flight.min(settings.engine.max_connections),
         max_held: flow.limits.max_held,
         max_span: MAX_SPAN,

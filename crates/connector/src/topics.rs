@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use consumer_engine::{TopicSpec, create_topics, ledger_topic, partition_counts, state_topic};
-use event_model::{DeadLetter, JobRecord};
+use event_model::{DeadLetter, JobRecord, replay_topic_of};
 use flow_config::Flow;
 
 use crate::setup::{self, Setup};
@@ -49,6 +49,8 @@ fn specs(flow: &Flow, existing: &BTreeMap<String, usize>, partitions: i32, all: 
         topic(ledger_topic(&flow.name), vec![compact("compact,delete"), ("retention.ms", MONTH_MS.to_string())]),
         topic(state_topic(&flow.name), vec![compact("compact")]),
     ];
+    let large = ("max.message.bytes", DEAD_LETTER_BYTES.to_string());
+    specs.push(topic(replay_topic_of(&flow.name), vec![("retention.ms", MONTH_MS.to_string()), large]));
     if !flow.jobs.is_empty() {
         // A job that nobody took for a week is handed out again by the engine long before.
         specs.push(topic(JobRecord::topic_of(&flow.name), vec![("retention.ms", WEEK_MS.to_string())]));
@@ -66,12 +68,15 @@ pub(crate) fn problem(flow: &Flow, existing: &BTreeMap<String, usize>) -> Option
     if !flow.jobs.is_empty() {
         read.push(JobRecord::topic_of(&flow.name));
     }
-    read.extend([ledger_topic(&flow.name), state_topic(&flow.name)]);
+    read.extend([replay_topic_of(&flow.name), ledger_topic(&flow.name), state_topic(&flow.name)]);
     let written = [DeadLetter::topic_of(&flow.name), flow.reply.topic.to_string()];
     let missing: Vec<&str> =
         read.iter().chain(&written).filter(|name| !existing.contains_key(*name)).map(String::as_str).collect();
     if !missing.is_empty() {
-        return Some(format!("missing topics: {}", missing.join(", ")));
+        return Some(format!(
+            "missing topics: {}; `xconnector topics create` makes those that are ours",
+            missing.join(", ")
+        ));
     }
     let counts: Vec<String> =
         read.iter().filter_map(|name| existing.get(name).map(|count| format!("{name} has {count}"))).collect();

@@ -14,6 +14,7 @@ mod event;
 mod ids;
 mod job;
 mod record;
+mod replay;
 mod reply;
 mod schema;
 
@@ -23,6 +24,7 @@ pub use event::{Event, decode};
 pub use ids::{Coordinates, NextOffset, Offset, Partition};
 pub use job::{BadJobRecord, JobRecord};
 pub use record::{Header, OutgoingRecord, Record};
+pub use replay::{BadReplay, letter_of, original, replay_topic_of, to_replay};
 pub use reply::{
     AuditEntry, Comment, Outcome, ProcessRef, Receipt, ReceiptStatus, ReplyEncoding, ReplyError, ReplyRoute,
     ReplySchemas, SourceRef,

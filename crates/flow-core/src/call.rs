@@ -10,7 +10,8 @@ pub enum Call {
     /// Find the one instance or waiting execution that is meant.
     Locate {
         /// Instances that a later offset of the same partition started are not meant: whoever started them has seen this record
-        /// done, though a worker that lost the partition may not know it yet. True unless the guard is taken away.
+        /// done, though a worker that lost the partition may not know it yet. False for a replayed record, which has no place in
+        /// the order.
         spare_later: bool,
     },
     /// Deliver the message to, or terminate, what `Locate` found.

@@ -31,6 +31,8 @@ use crate::time::Moment;
 pub struct Settings {
     /// How many topics the flow reads; ids run from zero.
     pub topics: u16,
+    /// The topic in which dead letters come back, if there is one: nobody knows what became of their earlier attempts.
+    pub replay: Option<TopicId>,
     /// Calls in flight at once.
     pub max_in_flight: usize,
     /// Records in memory per partition; reaching it pauses that partition alone.
@@ -102,8 +104,10 @@ struct Entry<W> {
     business: Option<u64>,
     /// In how many of its lanes others are before it.
     behind: u8,
-    /// When no request of an earlier owner can take effect any more, if one of them may have begun it.
+    /// When no earlier request can take effect any more, if somebody may have begun it.
     uncertain: Option<Moment>,
+    /// Whether it comes from the replay topic.
+    replayed: bool,
     work: W,
     plan: Plan,
     protocol: Option<Protocol>,

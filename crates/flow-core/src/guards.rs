@@ -44,6 +44,8 @@ pub enum Guard {
     PredecessorsSettle,
     /// What lies below the horizon is verified first.
     VerifyFirst,
+    /// What comes from the replay topic is verified first.
+    ReplayIsUncertain,
     /// The horizon is clamped to the log's end one lease term after the assignment, not before.
     LateClamp,
     /// Where the horizon falls, what may be dispatched falls before it.
@@ -103,7 +105,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 32] = [
+        pub const ALL: [Guard; 33] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -123,6 +125,7 @@ mod taken {
             Guard::PredecessorsTerm,
             Guard::PredecessorsSettle,
             Guard::VerifyFirst,
+            Guard::ReplayIsUncertain,
             Guard::LateClamp,
             Guard::LeaseShrinksFirst,
             Guard::Inherit,

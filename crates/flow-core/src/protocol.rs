@@ -43,6 +43,8 @@ pub(crate) struct Protocol {
     holds: u32,
     /// Whether the effect was ever in doubt: then a second look follows.
     doubted: bool,
+    /// Whether its offset says nothing of what was started before and after it.
+    replayed: bool,
     /// While the last effect is in doubt: when no earlier request can take effect any more.
     settled_at: Option<Moment>,
     /// Healthy time at the first fault that was the record's own.
@@ -85,6 +87,7 @@ impl Protocol {
             failures: 0,
             holds: 0,
             doubted: false,
+            replayed: false,
             settled_at: None,
             failing_since: None,
             seen_successes: None,
@@ -95,6 +98,11 @@ impl Protocol {
     /// A command that an earlier owner may have begun; `settled_at` is when no request of theirs can take effect any more.
     pub(crate) fn uncertain(command: Command, settled_at: Moment) -> Protocol {
         Protocol { doubted: true, settled_at: Some(settled_at), ..Protocol::fresh(command) }
+    }
+
+    /// A command of the replay topic: as uncertain, and only its marker tells what it was done to.
+    pub(crate) fn replayed(command: Command, settled_at: Moment) -> Protocol {
+        Protocol { replayed: true, ..Protocol::uncertain(command, settled_at) }
     }
 
     /// The first call: one for a fresh start, which is the happy path's only call.
@@ -111,7 +119,7 @@ impl Protocol {
     }
 
     fn locate(&self) -> Call {
-        Call::Locate { spare_later: holds(Guard::SpareLater) }
+        Call::Locate { spare_later: !self.replayed && holds(Guard::SpareLater) }
     }
 
     /// Whether the instance is to be counted once no request can take effect any more.

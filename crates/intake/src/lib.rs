@@ -1,5 +1,5 @@
-//! What enters through Kafka from outside. So far one part: the job acquirer, which locks external-worker jobs of the
-//! workflow engine and writes them to `xc.<flow>.jobs`, and does nothing else with them.
+//! What enters through Kafka from outside: the job acquirer, which locks external-worker jobs of the workflow engine and writes
+//! them to `xc.<flow>.jobs`, and does nothing else with them; and dead letters that an operator puts back in (`letters`).
 //!
 //! [`acquire_jobs`] runs one loop per engine topic (`acquirer`). What a loop does next is decided without I/O in
 //! `pace`; `producer` counts a job as handed over only when Kafka has acknowledged its record. Whatever fails on the
@@ -8,6 +8,7 @@
 
 mod acquirer;
 mod error;
+mod letters;
 mod pace;
 mod producer;
 mod settings;
@@ -15,5 +16,6 @@ mod telemetry;
 
 pub use acquirer::acquire_jobs;
 pub use error::IntakeError;
+pub use letters::{Cluster, read_topic, write};
 pub use settings::Settings;
 pub use telemetry::Telemetry;

@@ -53,7 +53,9 @@ impl JobsTopic {
         let mut waiting = Vec::with_capacity(jobs.len());
         // All are queued before any is waited for, in the engine's order.
         for job in jobs {
-            match record_of(topic, job, &self.flow).and_then(|record| enqueue(&producer, &record)) {
+            match record_of(topic, job, &self.flow)
+                .and_then(|record| enqueue(&producer, &record).map_err(Refusal::Kafka))
+            {
                 Ok(delivery) => waiting.push(delivery),
                 Err(refusal) => refused.push(refusal),
             }
@@ -93,10 +95,10 @@ impl JobsTopic {
     }
 }
 
-fn enqueue(
-    producer: &FutureProducer<Logging>,
+pub(crate) fn enqueue<C: ClientContext + 'static>(
+    producer: &FutureProducer<C>,
     record: &OutgoingRecord,
-) -> Result<rdkafka::producer::DeliveryFuture, Refusal> {
+) -> KafkaResult<rdkafka::producer::DeliveryFuture> {
     let headers = record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |all, header| {
         all.insert(Header { key: &header.name, value: header.value.as_deref() })
     });
@@ -104,7 +106,7 @@ fn enqueue(
     outgoing.key = record.key.as_deref();
     outgoing.payload = record.value.as_deref();
     outgoing.partition = record.partition.map(|partition| partition.get());
-    producer.send_result(outgoing).map_err(|(error, _)| Refusal::Kafka(error))
+    producer.send_result(outgoing).map_err(|(error, _)| error)
 }
 
 /// The job as it stands on the jobs topic. `topic` is the one that was asked for: not every engine repeats it.

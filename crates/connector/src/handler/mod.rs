@@ -28,6 +28,8 @@ pub(crate) struct FlowHandler {
     flow: Flow,
     /// The place of the jobs topic among the flow's topics, if it has one.
     jobs_topic: Option<TopicId>,
+    /// The place of the replay topic.
+    replay_topic: TopicId,
     schema_ids: SchemaIds,
     replies: ReplySchemas,
     engine: Engine,
@@ -103,6 +105,8 @@ pub(crate) struct Parts {
     pub flow: Flow,
     /// The place of the jobs topic among the topics that the engine reads.
     pub jobs_topic: Option<TopicId>,
+    /// The place of the replay topic among them.
+    pub replay_topic: TopicId,
     /// Confluent schema ids.
     pub schema_ids: SchemaIds,
     /// The workflow engine.
@@ -121,9 +125,9 @@ impl FlowHandler {
     /// # Errors
     /// Only when the program was built with a broken reply schema.
     pub(crate) fn new(parts: Parts) -> Result<FlowHandler, event_model::SchemaError> {
-        let Parts { flow, jobs_topic, schema_ids, engine, worker, history_lag, lock } = parts;
+        let Parts { flow, jobs_topic, replay_topic, schema_ids, engine, worker, history_lag, lock } = parts;
         let replies = ReplySchemas::compile()?;
-        Ok(FlowHandler { flow, jobs_topic, schema_ids, replies, engine, worker, history_lag, lock })
+        Ok(FlowHandler { flow, jobs_topic, replay_topic, schema_ids, replies, engine, worker, history_lag, lock })
     }
 }
 
@@ -132,7 +136,13 @@ impl Handler for FlowHandler {
     type Output = Output;
 
     fn prepare(&self, topic: TopicId, record: Record) -> Prepared<Arc<Work>> {
-        if self.jobs_topic == Some(topic) { self.prepare_job(record) } else { self.prepare_event(record) }
+        if topic == self.replay_topic {
+            self.prepare_replayed(record)
+        } else if self.jobs_topic == Some(topic) {
+            self.prepare_job(record)
+        } else {
+            self.prepare_event(record)
+        }
     }
 
     fn rescue(&self, _topic: TopicId, record: Record) -> Prepared<Arc<Work>> {

@@ -75,6 +75,17 @@ impl FlowHandler {
         })
     }
 
+    /// A dead letter that came back: what it was at first, at the place where it stood then.
+    pub(super) fn prepare_replayed(&self, record: Record) -> Prepared<Arc<Work>> {
+        match event_model::original(&record) {
+            Ok(original) if self.jobs_topic_name().as_deref() == Some(&*original.coordinates.topic) => {
+                self.prepare_job(original)
+            }
+            Ok(original) => self.prepare_event(original),
+            Err(error) => undecoded(record, Plan::Reject(Reason::code("bad-replay-record"), error.to_string())),
+        }
+    }
+
     pub(super) fn prepare_job(&self, record: Record) -> Prepared<Arc<Work>> {
         let job = match JobRecord::from_record(&record) {
             Ok(job) => job,

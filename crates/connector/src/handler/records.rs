@@ -130,7 +130,7 @@ impl FlowHandler {
         ReplyRoute { flow: &self.flow.name, topic: reply.topic.clone(), partition: None, key, encoding: reply.format }
     }
 
-    fn jobs_topic_name(&self) -> Option<String> {
+    pub(super) fn jobs_topic_name(&self) -> Option<String> {
         self.jobs_topic.map(|_| JobRecord::topic_of(&self.flow.name))
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const JOBS: TopicId = TopicId(1);
+const REPLAY: TopicId = TopicId(2);
 
 fn handler() -> FlowHandler {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -18,6 +19,7 @@ fn handler() -> FlowHandler {
     FlowHandler::new(Parts {
         flow,
         jobs_topic: Some(JOBS),
+        replay_topic: REPLAY,
         schema_ids: SchemaIds::default(),
         engine,
         worker: "test".into(),

@@ -23,14 +23,14 @@ impl<W: Clone, O> Flow<W, O> {
             self.leased_until = now + self.settings.lease_term;
         }
         for record in delivered {
-            if let Some(id) = self.take(record, effects) {
+            if let Some(id) = self.take(now, record, effects) {
                 self.begin(now, id, effects);
             }
         }
     }
 
     /// Takes a record into memory and its lanes; its id, when its turn has come.
-    fn take(&mut self, record: Delivered<W>, effects: &mut Vec<Effect<W, O>>) -> Option<RecordId> {
+    fn take(&mut self, now: Moment, record: Delivered<W>, effects: &mut Vec<Effect<W, O>>) -> Option<RecordId> {
         let owned = self.partitions.get_mut(&record.partition)?;
         // What was read before the reader sought our positions, or after a revoke began, will be read again.
         if owned.phase != Phase::Active {
@@ -57,7 +57,13 @@ impl<W: Clone, O> Flow<W, O> {
         }
         let term = Some(self.settings.lease_term).filter(|_| holds(Guard::PredecessorsTerm)).unwrap_or_default();
         let settled_at = owned.assigned_at + term + owned.settle;
-        let uncertain = owned.is_uncertain(record.topic, record.offset).then_some(settled_at);
+        let replayed = self.settings.replay == Some(record.topic) && holds(Guard::ReplayIsUncertain);
+        let uncertain = if replayed {
+            // Its last attempt may have been sent just before it became a dead letter.
+            Some(settled_at.max(now + owned.settle))
+        } else {
+            owned.is_uncertain(record.topic, record.offset).then_some(settled_at)
+        };
         let Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work } = record;
         let mut entry = Entry {
             topic,
@@ -69,6 +75,7 @@ impl<W: Clone, O> Flow<W, O> {
             business,
             behind: 0,
             uncertain,
+            replayed,
             work,
             plan,
             protocol: None,
@@ -190,6 +197,7 @@ impl<W: Clone, O> Flow<W, O> {
     fn start(&mut self, id: RecordId, command: Command) {
         let Some(entry) = self.records.get_mut(&id) else { return };
         let mut protocol = match entry.uncertain {
+            Some(settled_at) if entry.replayed => Protocol::replayed(command, settled_at),
             Some(settled_at) => Protocol::uncertain(command, settled_at),
             None => Protocol::fresh(command),
         };

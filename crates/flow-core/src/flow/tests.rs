@@ -18,6 +18,7 @@ fn settings() -> Settings {
     let retry = RetryPolicy { initial: Duration::from_millis(50), max: Duration::from_secs(1) };
     Settings {
         topics: TOPICS,
+        replay: None,
         max_in_flight: 4,
         max_held: 10,
         max_span: 100,

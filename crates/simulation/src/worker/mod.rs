@@ -182,6 +182,7 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
     let settle = if switches.mutant == Some(Mutant::Switch(Switch::SettleLongEnough)) { settle / 4 } else { settle };
     Settings {
         topics: TOPICS,
+        replay: None,
         max_in_flight: config.max_in_flight,
         max_held: config.max_held,
         max_span: 1000,
