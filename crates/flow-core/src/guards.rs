@@ -46,6 +46,8 @@ pub enum Guard {
     VerifyFirst,
     /// What comes from the replay topic is verified first.
     ReplayIsUncertain,
+    /// While something of the replay topic is begun and open, a new owner takes everything for uncertain.
+    ReplaySpreads,
     /// The horizon is clamped to the log's end one lease term after the assignment, not before.
     LateClamp,
     /// Where the horizon falls, what may be dispatched falls before it.
@@ -105,7 +107,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 33] = [
+        pub const ALL: [Guard; 34] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -126,6 +128,7 @@ mod taken {
             Guard::PredecessorsSettle,
             Guard::VerifyFirst,
             Guard::ReplayIsUncertain,
+            Guard::ReplaySpreads,
             Guard::LateClamp,
             Guard::LeaseShrinksFirst,
             Guard::Inherit,

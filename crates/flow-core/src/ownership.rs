@@ -69,6 +69,8 @@ impl Horizon {
 pub(crate) struct Bounds {
     pub ledger_entries: usize,
     pub max_in_flight: usize,
+    /// The topic in which dead letters come back.
+    pub replay: Option<TopicId>,
 }
 
 /// One partition, over all topics of the flow.
@@ -82,6 +84,8 @@ pub(crate) struct Ownership {
     pub horizons: Vec<Horizon>,
     /// How far a horizon runs ahead at least.
     pub least_ahead: i64,
+    /// The topic in which dead letters come back.
+    pub replay: Option<TopicId>,
     /// What was last committed, by topic: an offset is written only when it moved.
     pub committed: Vec<NextOffset>,
     /// The longest time within which a request of ours or of an earlier owner may take effect.
@@ -112,6 +116,7 @@ impl Ownership {
             frontiers: Vec::new(),
             horizons: Vec::new(),
             least_ahead: LEAST_AHEAD,
+            replay: None,
             committed: Vec::new(),
             settle: Duration::ZERO,
             needs_init: false,
@@ -140,7 +145,9 @@ impl Ownership {
         self.ledger = Ledger::new(bounds.ledger_entries);
         self.least_ahead = LEAST_AHEAD.min(bounds.max_in_flight as i64 * 2);
         remembered.into_iter().for_each(|entry| self.ledger.remember(entry));
+        self.replay = bounds.replay;
         self.needs_init = positions.iter().any(|position| !position.begun);
+        let mut replaying = false;
         for position in positions {
             let next = position.next;
             let (runs, horizon) = match Progress::decode(&position.metadata, next) {
@@ -162,6 +169,11 @@ impl Ownership {
             self.committed.push(if position.begun { next } else { NextOffset::new(-1) });
             self.frontiers.push(Frontier::restored(next, &runs));
             self.horizons.push(Horizon { uncertain_below: horizon, ..Horizon::default() });
+            replaying |= bounds.replay == Some(position.topic) && next.get() < horizon.min(position.log_end.get());
+        }
+        if replaying && holds(Guard::ReplaySpreads) {
+            // What was put back in and begun may be any event, and a repeat of it may come first.
+            self.horizons.iter_mut().for_each(|horizon| horizon.uncertain_below = EVERYTHING);
         }
         self.phase = Phase::Starting;
     }
@@ -199,6 +211,9 @@ impl Ownership {
         let inherited =
             if next < horizon.uncertain_below && holds(Guard::Inherit) { horizon.uncertain_below } else { next };
         let own = match begun {
+            // Exactly what is begun: a later owner takes everything for uncertain because of it, and who has lost the partition
+            // can commit no further horizon.
+            Begun::Ahead if self.replay == Some(topic) => horizon.dispatched_to.max(horizon.wanted_to).max(next),
             Begun::Ahead => {
                 horizon.dispatched_to.max(horizon.wanted_to).max(next) + horizon.next_ahead(self.least_ahead)
             }
@@ -269,7 +284,12 @@ mod tests {
         let position =
             Position { topic: TopicId(0), next, metadata: metadata.into(), spilled: None, log_end, begun: true };
         let mut owned = Ownership::new();
-        owned.restore(vec![position], Vec::new(), SECOND, Bounds { ledger_entries: 10, max_in_flight: 256 });
+        owned.restore(
+            vec![position],
+            Vec::new(),
+            SECOND,
+            Bounds { ledger_entries: 10, max_in_flight: 256, replay: None },
+        );
         owned
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use flow_core::{Notice, Progress, Reading, Reason};
 
 use crate::kafka::Committed;
+use crate::kafka::REPLAY;
 use crate::kafka::transactions::Transaction;
 use crate::scenario::{GIVE_UP_AFTER, HOLD_FOR, What};
 use crate::worker::commit::{Kind, Written};
@@ -166,7 +167,7 @@ impl World<'_> {
             Item::Source(index) => {
                 let planned = &self.scenario.records[index];
                 let places = self.checks.accepted.entry((flow, planned.event)).or_default();
-                places.insert((written.work.partition, written.work.offset));
+                places.insert((written.work.partition, written.work.place()));
                 let twice = places.len() > 1 && !self.checks.forgotten.contains(&(flow, planned.event));
                 self.checks.compared(Promise::OneStart);
                 if twice {
@@ -255,7 +256,8 @@ impl World<'_> {
         let place = (work.flow, work.topic, work.partition, work.offset);
         let kinds = self.checks.ever.get(&place);
         let redone = kinds.is_some_and(|kinds| kinds.iter().any(|kind| matches!(kind, Kind::DeadLettered(_))));
-        if late || forgotten || redone || self.requests[request].late {
+        // What is put back in has no place in the order.
+        if late || forgotten || redone || self.requests[request].late || work.topic == REPLAY {
             return;
         }
         let key = planned.key;

@@ -1,5 +1,7 @@
 //! What a seed stands for: the settings, the records, the jobs and the faults of one run. A pure function; shrinking takes things out of it.
 
+mod replays;
+
 use crate::rng::Rng;
 
 /// How long after its sending a request may take effect: the promise of the engine, and what workers are told. All times are in milliseconds.
@@ -78,6 +80,8 @@ pub(crate) struct Planned {
     pub failing: bool,
     /// The broker refuses what is written for it as too large.
     pub huge: bool,
+    /// It comes by the replay topic, though nobody gave it up: the one before it may still be under way.
+    pub replayed: bool,
 }
 
 /// A job that the engine hands out until it is completed.
@@ -219,9 +223,11 @@ impl Scenario {
             max_in_flight: rng.pick(&[2, 4, 8]),
             max_held: rng.pick(&[4, 10, 40]),
         };
-        let records = records(&mut Rng::new(seed, 2), &config);
+        let mut records = records(&mut Rng::new(seed, 2), &config);
+        records.extend(replays::of(&mut Rng::new(seed, 5), &records));
         let jobs = jobs(&mut Rng::new(seed, 3), &config);
-        let faults = faults(&mut Rng::new(seed, 4), &config);
+        let mut faults = faults(&mut Rng::new(seed, 4), &config);
+        faults.extend(replays::hand_overs(&mut Rng::new(seed, 6), &records));
         Scenario { seed, config, records, jobs, faults }
     }
 
@@ -284,6 +290,7 @@ fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
             refused: rng.chance(3),
             failing: rng.chance(4),
             huge: rng.chance(3),
+            replayed: false,
         });
     }
     planned

@@ -7,7 +7,7 @@ use flow_core::{Answer, Call, Moment, RecordId};
 
 use crate::checks::Checks;
 use crate::engine::Engine;
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, REPLAY};
 use crate::mutants::Switches;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -30,9 +30,20 @@ pub(crate) struct Work {
     pub item: Item,
 }
 
+impl Work {
+    /// Its place among the offsets of the source; what is put back in has none, and stands before all of them.
+    pub(crate) fn place(&self) -> i64 {
+        if self.topic == REPLAY { -1 - self.offset } else { self.offset }
+    }
+}
+
 impl std::fmt::Display for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let topic = if self.topic == 0 { "source" } else { "jobs" };
+        let topic = match self.topic {
+            0 => "source",
+            REPLAY => "replay",
+            _ => "jobs",
+        };
         write!(f, "f{} {topic}/{}@{}", self.flow, self.partition, self.offset)
     }
 }

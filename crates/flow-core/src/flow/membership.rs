@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use event_model::{NextOffset, Partition};
 
-use super::{Entry, Flow, State, Timer};
+use super::{Entry, Flow, Settings, State, Timer};
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::guards::{Guard, holds};
@@ -41,8 +41,8 @@ impl<W: Clone, O> Flow<W, O> {
         let positions = restored.positions.iter().map(|position| (position.topic, position.next)).collect();
         let mut ends: Vec<_> = restored.positions.iter().map(|position| (position.topic, position.log_end)).collect();
         ends.sort_unstable();
-        let bounds =
-            Bounds { ledger_entries: self.settings.ledger_entries, max_in_flight: self.settings.max_in_flight };
+        let Settings { ledger_entries, max_in_flight, replay, .. } = self.settings;
+        let bounds = Bounds { ledger_entries, max_in_flight, replay };
         owned.restore(restored.positions, restored.remembered, self.bounds.settle, bounds);
         let nexts: Vec<NextOffset> = owned.frontiers.iter().map(|frontier| frontier.committable()).collect();
         let places = owned.horizons.iter().zip(&nexts).zip(ends);

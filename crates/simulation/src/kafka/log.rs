@@ -59,6 +59,9 @@ pub(crate) struct Restoring {
 impl World<'_> {
     pub(crate) fn append(&mut self, index: usize) {
         let planned = &self.scenario.records[index];
+        if planned.replayed {
+            return self.append_replay(index);
+        }
         let offset = self.kafka.source[planned.partition as usize].append(planned.gap, Item::Source(index));
         self.tell(|| {
             format!(
@@ -66,6 +69,19 @@ impl World<'_> {
                 planned.partition, planned.what, planned.key, planned.business, planned.event, planned.payload
             )
         });
+        for worker in 0..self.workers.len() {
+            self.wake_reader(worker, 1);
+        }
+    }
+
+    /// What an operator puts back in, once for each flow.
+    fn append_replay(&mut self, index: usize) {
+        let planned = &self.scenario.records[index];
+        *self.checks.faults.entry("operator: record replayed").or_default() += 1;
+        for flow in 0..self.scenario.config.flows {
+            let offset = self.kafka.replays[flow][planned.partition as usize].append(planned.gap, Item::Source(index));
+            self.tell(|| format!("replay  f{flow} {}@{offset} event {}", planned.partition, planned.event));
+        }
         for worker in 0..self.workers.len() {
             self.wake_reader(worker, 1);
         }

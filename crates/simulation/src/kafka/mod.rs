@@ -11,8 +11,10 @@ use group::Group;
 use log::{Ledger, Log};
 use transactions::Transaction;
 
-/// The flow's topics: source, then jobs.
-pub(crate) const TOPICS: u16 = 2;
+/// The flow's topics: source, jobs, replay.
+pub(crate) const TOPICS: u16 = 3;
+/// The last of them.
+pub(crate) const REPLAY: u16 = 2;
 
 /// A committed offset.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub(crate) struct Kafka {
     pub source: Vec<Log>,
     /// By flow, then partition.
     pub jobs: Vec<Vec<Log>>,
+    /// By flow, then partition.
+    pub replays: Vec<Vec<Log>>,
     /// By flow, then partition: the ledger and the state topic's `init` records.
     pub ledgers: Vec<Vec<Ledger>>,
     pub groups: Vec<Group>,
@@ -46,6 +50,7 @@ impl Kafka {
         Kafka {
             source: logs(),
             jobs: (0..config.flows).map(|_| logs()).collect(),
+            replays: (0..config.flows).map(|_| logs()).collect(),
             ledgers: (0..config.flows).map(|_| (0..partitions).map(|_| Ledger::default()).collect()).collect(),
             groups: (0..config.flows).map(|_| Group::default()).collect(),
             offsets: BTreeMap::new(),
@@ -58,6 +63,11 @@ impl Kafka {
     }
 
     pub(crate) fn log(&self, flow: usize, topic: u16, partition: i32) -> &Log {
-        if topic == 0 { &self.source[partition as usize] } else { &self.jobs[flow][partition as usize] }
+        let partition = partition as usize;
+        match topic {
+            0 => &self.source[partition],
+            REPLAY => &self.replays[flow][partition],
+            _ => &self.jobs[flow][partition],
+        }
     }
 }

@@ -12,9 +12,9 @@ use flow_core::{
     Answer, Batch, Call, CommitFault, Effect, Flow, GatePolicy, Input, Moment, RecordId, RetryPolicy, Settings,
 };
 
-use crate::kafka::TOPICS;
 use crate::kafka::group::Assignment;
 use crate::kafka::log::Restoring;
+use crate::kafka::{REPLAY, TOPICS};
 use crate::mutants::{Mutant, Switch, Switches};
 use crate::scenario::{GIVE_UP_AFTER, SESSION, SETTLE, Scenario};
 use crate::world::{Event, Work, World};
@@ -182,7 +182,7 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
     let settle = if switches.mutant == Some(Mutant::Switch(Switch::SettleLongEnough)) { settle / 4 } else { settle };
     Settings {
         topics: TOPICS,
-        replay: None,
+        replay: Some(flow_core::TopicId(REPLAY)),
         max_in_flight: config.max_in_flight,
         max_held: config.max_held,
         max_span: 1000,
