@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
 use event_model::{JobRecord, Partition, replay_topic_of};
 use flow_config::{Compensate, Flow};
-use flow_core::{GatePolicy, RetryPolicy, TopicId};
+use flow_core::{EndpointPolicy, GatePolicy, RetryPolicy, TopicId};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -58,6 +58,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     let instance = format!("{:08x}", rand::random::<u32>());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let (stop_all, stopping) = follow(stopping);
+    let endpoint = consumer_engine::Endpoint::new("engine", endpoint_policy(&settings.engine));
     let mut statuses = Vec::new();
     for flow in flows {
         let (status, status_of) = watch::channel(Status::default());
@@ -82,7 +83,14 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
         let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
         let replay_topic = TopicId(engine_settings.topics.len() as u16 - 1);
         let handler = handler(&settings, flow, jobs_topic, replay_topic, schema_ids.clone(), engine.clone())?;
-        let run = consumer_engine::run(engine_settings, handler, telemetry.clone(), status, stopping.clone());
+        let run = consumer_engine::run(
+            engine_settings,
+            endpoint.clone(),
+            handler,
+            telemetry.clone(),
+            status,
+            stopping.clone(),
+        );
         tasks.spawn(async move { Ok(run.await?) });
     }
     tracing::info!(deployment = settings.deployment, instance, %address, "xconnector runs; metrics at /metrics");
@@ -198,8 +206,22 @@ fn engine_settings(
             flow_config::GroupProtocol::Classic => GroupProtocol::Classic,
         },
         drain_within: settings.drain_timeout,
+        weight: flow.limits.weight,
         flow_core: core_settings(settings, flow, topics.len()),
         topics,
+    }
+}
+
+/// What the engine is asked to bear from all flows of this process together: they use one set of credentials.
+fn endpoint_policy(engine: &flow_config::EngineSettings) -> EndpointPolicy {
+    EndpointPolicy {
+        min_in_flight: engine.min_in_flight,
+        max_in_flight: engine.max_connections,
+        max_per_second: engine.max_requests_per_second,
+        gate: GatePolicy {
+            trip_after: 10,
+            probe: RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) },
+        },
     }
 }
 
@@ -220,10 +242,6 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
         lease_term: LEASE_TERM,
         ledger_entries: flow.limits.ledger_entries,
         delete_doubles: flow.compensate == Compensate::Delete,
-        gate: GatePolicy {
-            trip_after: 10,
-            probe: RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) },
-        },
         seed: rand::random(),
     }
 }

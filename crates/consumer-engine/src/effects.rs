@@ -48,6 +48,8 @@ pub(crate) struct Performer<H: Handler> {
     pub origin: Instant,
     pub restorer: Restorer,
     pub telemetry: Arc<Telemetry>,
+    /// The name of the endpoint.
+    pub endpoint: Arc<str>,
     /// Callbacks and the shutdown that wait for partitions to be released.
     pub waiting: Vec<std_mpsc::SyncSender<()>>,
     pub epochs: HashMap<Partition, Epoch>,
@@ -75,7 +77,7 @@ impl<H: Handler> Performer<H> {
                     let _ = callback.try_send(());
                 }
             }
-            Effect::Notice(notice) => self.telemetry.notice(&self.flow, &self.topics, notice),
+            Effect::Notice(notice) => self.telemetry.notice(&self.flow, &self.endpoint, &self.topics, notice),
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::clients;
 use crate::committer::{Committer, Outcome};
 use crate::context::Membership;
 use crate::effects::{Done, Performer};
+use crate::endpoint::{Endpoint, Place};
 use crate::error::EngineError;
 use crate::handler::Handler;
 use crate::reader::{Command, Read, Reader};
@@ -38,6 +39,7 @@ const END_MARGIN: Duration = Duration::from_secs(15);
 /// tried again, so that an outage of Kafka ends nothing.
 pub async fn run<H: Handler>(
     settings: Settings,
+    endpoint: Arc<Endpoint>,
     handler: Arc<H>,
     telemetry: Arc<Telemetry>,
     status: watch::Sender<Status>,
@@ -46,7 +48,7 @@ pub async fn run<H: Handler>(
     let settings = Arc::new(settings);
     let mut has_run = false;
     loop {
-        let start = Engine::start(settings.clone(), handler.clone(), telemetry.clone(), &status);
+        let start = Engine::start(settings.clone(), &endpoint, handler.clone(), telemetry.clone(), &status);
         let started = tokio::select! {
             started = start => started,
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
@@ -74,6 +76,7 @@ pub async fn run<H: Handler>(
 struct Engine<'a, H: Handler> {
     settings: Arc<Settings>,
     flow: Flow<H::Work, H::Output>,
+    place: Place,
     effects: Vec<Effect<H::Work, H::Output>>,
     performer: Performer<H>,
     reads: mpsc::Receiver<Read<H::Work>>,
@@ -91,6 +94,7 @@ struct Engine<'a, H: Handler> {
 impl<'a, H: Handler> Engine<'a, H> {
     async fn start(
         settings: Arc<Settings>,
+        endpoint: &Arc<Endpoint>,
         handler: Arc<H>,
         telemetry: Arc<Telemetry>,
         status: &'a watch::Sender<Status>,
@@ -106,7 +110,8 @@ impl<'a, H: Handler> Engine<'a, H> {
         let (commands, command_receiver) = std_mpsc::channel();
         let (batches, batch_receiver) = std_mpsc::channel();
         let log_ends = LogEnds::default();
-        let origin = Instant::now();
+        let place = Place::take(endpoint, settings.weight);
+        let origin = place.origin();
         let membership = Membership {
             flow: flow.clone(),
             topics: by_name,
@@ -163,12 +168,14 @@ impl<'a, H: Handler> Engine<'a, H> {
             origin,
             restorer,
             telemetry,
+            endpoint: endpoint.name().clone(),
             waiting: Vec::new(),
             epochs: HashMap::new(),
             released: false,
         };
         Ok(Engine {
-            flow: Flow::new(settings.flow_core.clone()),
+            flow: Flow::new(settings.flow_core.clone(), place.seat()),
+            place,
             effects: Vec::new(),
             performer,
             reads,
@@ -195,7 +202,10 @@ impl<'a, H: Handler> Engine<'a, H> {
         let mut tick = tokio::time::interval(STATUS_EVERY);
         let mut done = Vec::new();
         loop {
-            let deadline = self.flow.deadline().map(|moment| self.origin + moment.since(Moment::ORIGIN));
+            let deadline = self
+                .place
+                .read(|endpoint| self.flow.deadline(endpoint))
+                .map(|moment| self.origin + moment.since(Moment::ORIGIN));
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop), if !self.stopping => {
                     tracing::info!(flow = %self.settings.flow, "shutting down: finishing what is in flight");
@@ -220,6 +230,7 @@ impl<'a, H: Handler> Engine<'a, H> {
                     None => return Err(EngineError::ThreadGone { flow: self.settings.flow.to_string(), thread: "reader" }),
                 },
                 () = until(deadline) => self.step(Input::Tick)?,
+                () = self.place.woken() => self.step(Input::Tick)?,
                 _ = tick.tick() => self.show(),
             }
             if self.stopping && self.performer.released {
@@ -275,8 +286,7 @@ impl<'a, H: Handler> Engine<'a, H> {
     }
 
     fn step(&mut self, input: Input<H::Work, H::Output>) -> Result<(), EngineError> {
-        let now = Moment::after_origin(self.origin.elapsed());
-        self.flow.step(now, input, &mut self.effects);
+        self.place.step(|now, endpoint| self.flow.step(now, input, endpoint, &mut self.effects));
         for effect in self.effects.drain(..) {
             self.performer.perform(effect)?;
         }
@@ -288,21 +298,24 @@ impl<'a, H: Handler> Engine<'a, H> {
             let lag = self.log_ends.lag(&view);
             PartitionStatus { view, lag }
         });
+        let endpoint = self.place.endpoint().view();
         let status = Status {
             partitions: partitions.collect(),
             in_flight: self.flow.in_flight(),
-            gate_open: self.flow.gate_is_open(),
+            gate_open: endpoint.closed.is_none(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         self.performer.telemetry.show(&self.settings.flow, &self.performer.topics, &status, now_ms);
+        self.performer.telemetry.show_endpoint(self.place.endpoint().name(), endpoint);
         self.status.send_replace(status);
     }
 
     /// Leaves the group and joins the threads, bounded. Records that the loop does not take any more are the next owner's.
     async fn end(self) {
-        let Engine { flow, performer, mut done, mut reads, threads, settings, stop, status, .. } = self;
+        let Engine { flow, place, performer, mut done, mut reads, threads, settings, stop, status, .. } = self;
         stop.store(true, Ordering::Relaxed);
+        place.rest();
         for view in flow.partitions() {
             performer.telemetry.gone(&settings.flow, &performer.topics, view.partition.get());
         }
@@ -316,6 +329,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             while in_flight > 0 && done.recv().await.is_some() {
                 in_flight -= 1;
             }
+            drop(place);
             // The leave runs a revoke callback that waits for its answer.
             while let Some(read) = reads.recv().await {
                 if let Read::Revoked(_, callback) = read {

@@ -14,6 +14,7 @@ mod committer;
 mod context;
 mod delivery;
 mod effects;
+mod endpoint;
 mod engine;
 mod error;
 mod fence;
@@ -27,6 +28,7 @@ mod telemetry;
 mod topics;
 
 pub use books::{ledger_topic, state_topic};
+pub use endpoint::Endpoint;
 pub use engine::run;
 pub use error::EngineError;
 pub use handler::{Handler, Prepared};

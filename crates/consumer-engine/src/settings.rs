@@ -64,6 +64,8 @@ pub struct Settings {
     pub topics: Vec<TopicRole>,
     /// How long calls in flight may take to end when partitions are taken back, or at shutdown.
     pub drain_within: Duration,
+    /// The flow's share of its endpoint where calls in flight are scarce, from 1 to 1,000.
+    pub weight: u32,
     /// The state machine's bounds.
     pub flow_core: flow_core::Settings,
 }

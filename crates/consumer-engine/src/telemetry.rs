@@ -1,9 +1,11 @@
 //! Every metric of the engine, and the one place where a notice becomes a log line and a count.
 
+mod endpoint;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_core::{Closed, Fault, Notice, TopicId};
+use flow_core::{EndpointView, Fault, Notice, TopicId};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::endpoint::Endpoints;
 use crate::status::Status;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -43,6 +46,7 @@ pub struct Telemetry {
     paused: Family<OfPartition, Gauge>,
     in_flight: Family<OfFlow, Gauge>,
     gate_open: Family<OfFlow, Gauge>,
+    endpoints: Endpoints,
     resolutions: Family<OfKind, Counter>,
     dead_letters: Family<OfKind, Counter>,
     retries: Family<OfKind, Counter>,
@@ -65,7 +69,9 @@ fn durations() -> Histogram {
 impl Telemetry {
     /// Registers every metric.
     pub fn register(registry: &mut Registry) -> Arc<Telemetry> {
+        let r = registry.sub_registry_with_prefix("xconnector");
         let telemetry = Telemetry {
+            endpoints: Endpoints::register(r),
             lag_records: Family::default(),
             lag_seconds: Family::default(),
             held: Family::default(),
@@ -86,7 +92,6 @@ impl Telemetry {
             fenced: Family::default(),
             uncertain: Family::default(),
         };
-        let r = registry.sub_registry_with_prefix("xconnector");
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
         let help = "Age of the oldest record that is read and not finished; 0 when nothing waits";
         r.register_with_unit("oldest_unfinished", help, Unit::Seconds, telemetry.lag_seconds.clone());
@@ -161,6 +166,11 @@ impl Telemetry {
         }
     }
 
+    /// Shows an endpoint; every flow that shares it says the same.
+    pub(crate) fn show_endpoint(&self, name: &str, view: EndpointView) {
+        self.endpoints.show(name, view);
+    }
+
     /// Forgets partitions that this worker no longer holds.
     pub(crate) fn gone(&self, flow: &str, topics: &[Arc<str>], partition: i32) {
         for topic in topics.iter().map(|topic| &**topic).chain(["*"]) {
@@ -173,7 +183,7 @@ impl Telemetry {
     }
 
     /// One log line and one count for everything that an operator should see.
-    pub(crate) fn notice(&self, flow: &str, topics: &[Arc<str>], notice: Notice) {
+    pub(crate) fn notice(&self, flow: &str, endpoint: &str, topics: &[Arc<str>], notice: Notice) {
         let place = |(topic, partition, offset): (TopicId, event_model::Partition, event_model::Offset)| {
             let name = topics.get(usize::from(topic.0)).map_or("?", |name| name);
             format!("{name}/{partition}@{offset}")
@@ -202,20 +212,12 @@ impl Telemetry {
                 tracing::warn!(flow, at = place(at), %reason, detail, attempts, "dead letter");
             }
             Notice::GateClosed { why, detail, delay } => {
-                self.pauses.get_or_create(&kind(flow, closed_word(why))).inc();
-                let why = closed_word(why);
-                tracing::warn!(
-                    flow,
-                    why,
-                    detail,
-                    ?delay,
-                    "the flow pauses: no call leaves until the engine is well; nothing is lost"
-                );
+                self.pauses.get_or_create(&kind(flow, endpoint::closed_word(why))).inc();
+                self.endpoints.gate_closed(endpoint, flow, why, &detail, delay);
             }
-            Notice::ProbeFailed { detail, delay } => {
-                tracing::warn!(flow, detail, ?delay, "the engine is not well yet; the flow stays paused");
-            }
-            Notice::GateOpened { after } => tracing::info!(flow, ?after, "the engine is well again; the flow goes on"),
+            Notice::ProbeFailed { detail, delay } => self.endpoints.probe_failed(endpoint, &detail, delay),
+            Notice::GateOpened { after } => self.endpoints.gate_opened(endpoint, after),
+            Notice::LimitCut { why, limit } => self.endpoints.limit_cut(endpoint, why, limit),
             Notice::Paused(partition, bound) => {
                 self.pauses.get_or_create(&kind(flow, bound)).inc();
                 tracing::info!(
@@ -285,14 +287,6 @@ fn kind(flow: &str, kind: &str) -> OfKind {
 
 fn of_partition(flow: &str, topic: &str, partition: i32) -> OfPartition {
     OfPartition { flow: flow.to_owned(), topic: topic.to_owned(), partition }
-}
-
-fn closed_word(why: Closed) -> &'static str {
-    match why {
-        Closed::Failing => "engine-failing",
-        Closed::AskedToWait => "engine-asked-to-wait",
-        Closed::Refused => "engine-refuses-us",
-    }
 }
 
 fn fault_word(fault: Fault) -> &'static str {

@@ -69,6 +69,17 @@ impl Call {
         }
     }
 
+    /// How many requests it usually takes: for the bound on requests per second.
+    pub(crate) fn requests(&self) -> u32 {
+        match self {
+            // Instance, tasks, comments, and the audit or the open tasks.
+            Call::Gather => 4,
+            Call::Locate { .. } | Call::Look(Scope::Everywhere) => 2,
+            Call::Look(Scope::Running | Scope::History) | Call::Count(_) => 1,
+            Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => 1,
+        }
+    }
+
     /// A stable name for logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::fate::{Fault, Reason};
 use crate::gate::Closed;
 use crate::input::{RecordId, TopicId};
+use crate::limiter::Pressure;
 use crate::time::Moment;
 
 /// Something to do; the driver performs it and answers with an [`Input`](crate::Input) where one is named.
@@ -93,7 +94,7 @@ pub enum Notice {
         /// How long until it opens or is probed.
         delay: Duration,
     },
-    /// A probe failed; the gate stays closed.
+    /// A probe failed; the endpoint's gate stays closed.
     ProbeFailed {
         /// What the other side said.
         detail: String,
@@ -104,6 +105,13 @@ pub enum Notice {
     GateOpened {
         /// How long it was closed.
         after: Duration,
+    },
+    /// The endpoint takes fewer calls at once than before.
+    LimitCut {
+        /// Why.
+        why: Pressure,
+        /// How many may be in flight now.
+        limit: usize,
     },
     /// A partition is at its bound and reads no further for now.
     Paused(Partition, &'static str),

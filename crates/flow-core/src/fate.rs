@@ -93,6 +93,17 @@ pub(crate) enum Blame {
     Record,
 }
 
+/// What a fault says about the endpoint, whatever becomes of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It answers; the fault is the record's, or its model's.
+    Well,
+    Failing,
+    RateLimited,
+    /// It refuses our credentials or permissions.
+    RefusesUs,
+}
+
 /// What follows from a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -102,6 +113,24 @@ pub(crate) enum Fate {
     Pause,
     /// It will never succeed.
     Reject(Reason),
+}
+
+/// What `fault` says about the endpoint.
+pub(crate) fn health(fault: Fault) -> Health {
+    match fault {
+        Fault::RateLimited => Health::RateLimited,
+        Fault::Unauthorized | Fault::Forbidden => Health::RefusesUs,
+        Fault::Unsent | Fault::TimedOut | Fault::Broken | Fault::Unavailable | Fault::Gateway | Fault::ServerError => {
+            Health::Failing
+        }
+        Fault::EngineError
+        | Fault::Refused
+        | Fault::NotFound
+        | Fault::Conflict
+        | Fault::TooLarge
+        | Fault::BadAnswer
+        | Fault::Limit => Health::Well,
+    }
 }
 
 /// What follows when `call` of `command` failed with `fault`. Reads are never ambiguous: they have no effect.

@@ -16,7 +16,8 @@ use crate::batch::Gathering;
 use crate::call::Call;
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
-use crate::gate::{Gate, GatePolicy, Polled};
+use crate::endpoint::{Endpoint, Permit, Probed, Seat};
+use crate::gate::Polled;
 use crate::guards::{Guard, holds};
 use crate::input::{Input, LaneKey, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
@@ -33,7 +34,7 @@ pub struct Settings {
     pub topics: u16,
     /// The topic in which dead letters come back, if there is one: nobody knows what became of their earlier attempts.
     pub replay: Option<TopicId>,
-    /// Calls in flight at once.
+    /// Calls of this flow in flight at once; the endpoint may allow fewer.
     pub max_in_flight: usize,
     /// Records in memory per partition; reaching it pauses that partition alone.
     pub max_held: usize,
@@ -59,8 +60,6 @@ pub struct Settings {
     pub ledger_entries: usize,
     /// Whether surplus instances are ended (`compensate = "delete"`), or only reported.
     pub delete_doubles: bool,
-    /// When the endpoint's gate closes.
-    pub gate: GatePolicy,
     /// The seed of the jitter.
     pub seed: u64,
 }
@@ -81,8 +80,10 @@ pub struct Flow<W, O> {
     orphans: HashMap<RecordId, Contest<W>>,
     /// Until when the last accepted `send_offsets` lets us dispatch.
     leased_until: Moment,
-    in_flight: usize,
-    gate: Gate,
+    /// The flow's place at its endpoint.
+    seat: Seat,
+    /// Calls in flight.
+    calls: HashMap<RecordId, Permit>,
     gathering: Gathering<W, O>,
     /// Partitions whose release a revoke or the shutdown waits for.
     releasing: Option<Vec<Partition>>,
@@ -189,8 +190,8 @@ pub struct PartitionView {
 }
 
 impl<W: Clone, O> Flow<W, O> {
-    /// A flow that holds no partition yet.
-    pub fn new(settings: Settings) -> Flow<W, O> {
+    /// A flow that holds no partition yet, and has joined its endpoint.
+    pub fn new(settings: Settings, seat: Seat) -> Flow<W, O> {
         let bounds = Bounds {
             retry: settings.retry,
             hold: settings.hold,
@@ -208,8 +209,8 @@ impl<W: Clone, O> Flow<W, O> {
             contests: HashMap::new(),
             orphans: HashMap::new(),
             leased_until: Moment::ORIGIN,
-            in_flight: 0,
-            gate: Gate::new(settings.gate),
+            seat,
+            calls: HashMap::new(),
             gathering: Gathering::new(settings.max_batch, settings.linger),
             releasing: None,
             shutting_down: false,
@@ -220,9 +221,10 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    /// Takes what happened at `now` and appends what is to be done to `effects`.
-    pub fn step(&mut self, now: Moment, input: Input<W, O>, effects: &mut Vec<Effect<W, O>>) {
-        self.gate.advance(now);
+    /// Takes what happened at `now` and appends what is to be done to `effects`. `endpoint` is the one that the flow joined; times
+    /// of all flows that share it are of one clock, and never go back.
+    pub fn step(&mut self, now: Moment, input: Input<W, O>, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+        endpoint.advance(now);
         match input {
             Input::Assigned(partitions) => self.assigned(now, partitions, effects),
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
@@ -232,39 +234,34 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Started(partition) => self.started(partition),
             Input::Records(delivered) => self.delivered(now, delivered, effects),
             Input::ReachedEnd(topic, partition, position) => self.reached_end(topic, partition, position),
-            Input::Finished(id, answer) => self.finished(now, id, answer, effects),
-            Input::Probed(result) => self.probed(now, result, effects),
+            Input::Finished(id, answer) => self.finished(now, id, answer, endpoint, effects),
+            Input::Probed(result) => self.probed(result, endpoint, effects),
             Input::Committed(batch, sent_at) => self.committed(now, batch, sent_at, effects),
             Input::CommitFailed(batch, fault) => self.commit_failed(now, batch, fault, effects),
             Input::Shutdown { within } => self.shutdown(now, within),
             Input::Tick => {}
         }
-        self.poll_gate(now, effects);
+        self.poll_gate(endpoint, effects);
         self.fire_timers(now, effects);
-        self.dispatch(now, effects);
+        self.dispatch(now, endpoint, effects);
         self.close_batch(now, effects);
         self.release(now, effects);
     }
 
     /// When to step again with a `Tick`, if nothing else happens before.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self, endpoint: &Endpoint) -> Option<Moment> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let draining = self.releasing.is_some().then_some(&self.partitions).into_iter().flat_map(BTreeMap::values);
         let drain = draining.filter_map(|owned| match owned.phase {
             Phase::Draining { until } => Some(until),
             Phase::Partial | Phase::Restoring | Phase::Starting | Phase::Active => None,
         });
-        [timer, self.gate.deadline(), self.gathering.deadline()].into_iter().flatten().chain(drain).min()
+        [timer, endpoint.deadline(self.seat), self.gathering.deadline()].into_iter().flatten().chain(drain).min()
     }
 
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    /// Whether calls may leave.
-    pub fn gate_is_open(&self) -> bool {
-        self.gate.is_open()
+        self.calls.len()
     }
 
     /// The partitions that are held now.
@@ -288,23 +285,23 @@ impl<W: Clone, O> Flow<W, O> {
         self.partitions.iter().filter(|(_, owned)| owned.phase == Phase::Active).map(view).collect()
     }
 
-    fn poll_gate(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
-        match self.gate.poll(now) {
+    fn poll_gate(&mut self, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+        match endpoint.poll(self.seat) {
             Polled::Nothing => {}
             Polled::ProbeDue => effects.push(Effect::Probe),
             Polled::Opened(after) => effects.push(Effect::Notice(Notice::GateOpened { after })),
         }
     }
 
-    fn probed(&mut self, now: Moment, result: Result<(), crate::Failure>, effects: &mut Vec<Effect<W, O>>) {
-        let notice = match result {
-            Ok(()) => self.gate.probe_succeeded(now).map(|after| Notice::GateOpened { after }),
-            Err(failure) => self
-                .gate
-                .probe_failed(now, failure.retry_after, &mut self.dice)
-                .map(|delay| Notice::ProbeFailed { detail: failure.detail, delay }),
+    fn probed(&mut self, result: Result<(), crate::Failure>, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+        let notice = match endpoint.probed(&result, &mut self.dice) {
+            Probed::Nothing => return,
+            Probed::Opened(after) => Notice::GateOpened { after },
+            Probed::Failed(delay) => {
+                Notice::ProbeFailed { detail: result.err().map(|failure| failure.detail).unwrap_or_default(), delay }
+            }
         };
-        effects.extend(notice.map(Effect::Notice));
+        effects.push(Effect::Notice(notice));
     }
 
     fn new_id(&mut self) -> RecordId {

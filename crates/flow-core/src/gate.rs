@@ -35,12 +35,13 @@ enum State {
     },
     /// Opens when a probe succeeds.
     Tripped {
+        why: Closed,
         probe_at: Moment,
         probing: bool,
     },
 }
 
-/// The state of one endpoint, as this flow sees it.
+/// Whether an endpoint is well, as the flows that share it found.
 #[derive(Debug)]
 pub(crate) struct Gate {
     policy: GatePolicy,
@@ -68,6 +69,15 @@ impl Gate {
         matches!(self.state, State::Open)
     }
 
+    /// Why it is closed, if it is.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        match self.state {
+            State::Open => None,
+            State::Waiting { .. } => Some(Closed::AskedToWait),
+            State::Tripped { why, .. } => Some(why),
+        }
+    }
+
     /// The healthy time so far.
     pub(crate) fn healthy(&self) -> Duration {
         self.healthy
@@ -87,7 +97,7 @@ impl Gate {
         if self.is_open() || !holds(Guard::HealthyTime) {
             self.healthy += now.since(self.counted_to);
         }
-        self.counted_to = now;
+        self.counted_to = self.counted_to.max(now);
     }
 
     /// Whether a probe is due (it counts as begun), or the gate opened by itself.
@@ -98,7 +108,7 @@ impl Gate {
                 self.failures = 0;
                 Polled::Opened(now.since(self.closed_at))
             }
-            State::Tripped { probe_at, probing, .. } if !*probing && *probe_at <= now => {
+            State::Tripped { probe_at, probing, .. } if (!*probing || !holds(Guard::OneProbe)) && *probe_at <= now => {
                 *probing = true;
                 Polled::ProbeDue
             }
@@ -140,12 +150,14 @@ impl Gate {
             }
             return None;
         }
-        (self.is_open() && self.failures >= self.policy.trip_after).then(|| (Closed::Failing, self.trip(now, dice)))
+        let trips = self.is_open() && self.failures >= self.policy.trip_after;
+        trips.then(|| (Closed::Failing, self.trip(now, Closed::Failing, dice)))
     }
 
     /// The endpoint refuses our credentials. The answer is why and for how long the gate closed just now.
     pub(crate) fn refused(&mut self, now: Moment, dice: &mut Dice) -> Option<(Closed, Duration)> {
-        (!matches!(self.state, State::Tripped { .. })).then(|| (Closed::Refused, self.trip(now, dice)))
+        let trips = !matches!(self.state, State::Tripped { .. });
+        trips.then(|| (Closed::Refused, self.trip(now, Closed::Refused, dice)))
     }
 
     /// A probe ended well; how long the gate was closed.
@@ -164,7 +176,7 @@ impl Gate {
         retry_after: Option<Duration>,
         dice: &mut Dice,
     ) -> Option<Duration> {
-        let State::Tripped { probe_at, probing } = &mut self.state else { return None };
+        let State::Tripped { probe_at, probing, .. } = &mut self.state else { return None };
         *probing = false;
         self.probes += 1;
         let delay = retry_after.unwrap_or_else(|| self.policy.probe.delay(self.probes + 1, dice));
@@ -172,10 +184,17 @@ impl Gate {
         Some(delay)
     }
 
-    fn trip(&mut self, now: Moment, dice: &mut Dice) -> Duration {
+    /// Whoever made the probe is gone, and its answer will not be heard: the next one may probe at once.
+    pub(crate) fn probe_abandoned(&mut self) {
+        if let State::Tripped { probing, .. } = &mut self.state {
+            *probing = false;
+        }
+    }
+
+    fn trip(&mut self, now: Moment, why: Closed, dice: &mut Dice) -> Duration {
         self.probes += 1;
         let delay = self.policy.probe.delay(self.probes, dice);
-        self.close(now, State::Tripped { probe_at: now + delay, probing: false });
+        self.close(now, State::Tripped { why, probe_at: now + delay, probing: false });
         delay
     }
 

@@ -74,6 +74,16 @@ pub enum Guard {
     HealthyTime,
     /// A record that ended without an effect holds its turns until that is committed.
     VerdictCommitted,
+    /// No call leaves while the endpoint's gate is closed, whoever closed it.
+    ClosedGate,
+    /// Flows that share an endpoint make one probe at a time.
+    OneProbe,
+    /// The endpoint's limit holds for all its flows together.
+    SharedLimit,
+    /// A flow that ends gives its permits back.
+    PermitsComeBack,
+    /// Scarce permits go to the flow with the fewest in flight for its weight.
+    FairShare,
 }
 
 #[cfg(not(feature = "mutants"))]
@@ -107,7 +117,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 34] = [
+        pub const ALL: [Guard; 39] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -142,6 +152,11 @@ mod taken {
             Guard::KeyTurn,
             Guard::HealthyTime,
             Guard::VerdictCommitted,
+            Guard::ClosedGate,
+            Guard::OneProbe,
+            Guard::SharedLimit,
+            Guard::PermitsComeBack,
+            Guard::FairShare,
         ];
     }
 }

@@ -1,7 +1,7 @@
 //! The decisions of a flow, as a pure state machine: no I/O, no clock, no randomness of its own.
 //!
 //! A driver (the consumer engine, or a simulation) feeds [`Input`]s with the time at which they happened to
-//! [`Flow::step`] and performs the [`Effect`]s that come back. Everything that decides about a record is here: whose turn
+//! [`Flow::step`], with the [`Endpoint`] that the flow shares with others, and performs the [`Effect`]s that come back. Everything that decides about a record is here: whose turn
 //! it is in its lane, which call comes next, whether a fault is retried, and when offsets may move.
 //!
 //! Read in this order: [`Input`], [`Effect`], [`Flow`], then the parts it is made of.
@@ -10,6 +10,7 @@ mod batch;
 mod call;
 mod contest;
 mod effect;
+mod endpoint;
 mod fate;
 mod flow;
 mod frontier;
@@ -21,15 +22,18 @@ mod guards;
 mod input;
 mod lanes;
 mod ledger;
+mod limiter;
 mod ownership;
 mod progress;
 mod protocol;
+mod rate;
 mod retry;
 mod time;
 
 pub use batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
 pub use call::{Call, Scope};
 pub use effect::{Effect, Notice};
+pub use endpoint::{Endpoint, EndpointPolicy, EndpointView, Seat};
 pub use fate::{Fault, Reason};
 pub use flow::{Flow, PartitionView, Settings};
 pub use frontier::{Delivery, Frontier};
@@ -38,6 +42,7 @@ pub use input::{
     Answer, Command, Copy, Delivered, Failure, Input, LaneKey, Plan, Position, RecordId, Restored, TopicId,
 };
 pub use ledger::{EventHash, Remembered};
+pub use limiter::Pressure;
 pub use progress::{METADATA_LIMIT, Progress, Reading};
 pub use retry::{Dice, RetryPolicy};
 pub use time::Moment;

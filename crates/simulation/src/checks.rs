@@ -355,22 +355,6 @@ impl World<'_> {
         }
     }
 
-    /// Observes the gate in front of the engine: a closed one stops the clock of retries and holds.
-    pub(crate) fn watch_gate(&mut self, worker: usize) {
-        let now = self.now;
-        let process = &mut self.workers[worker];
-        match (process.core.gate_is_open(), process.gate_closed) {
-            (false, (None, before)) => process.gate_closed = (Some(now), before),
-            (true, (Some(since), before)) => process.gate_closed = (None, before + now - since),
-            (true, (None, _)) | (false, (Some(_), _)) => {}
-        }
-    }
-
-    fn gate_closed_for(&self, worker: usize) -> u64 {
-        let (since, before) = self.workers[worker].gate_closed;
-        before + since.map_or(0, |since| self.now - since)
-    }
-
     /// NO_BLAME: a record that is given up had its whole time with a healthy endpoint.
     fn no_blame(&mut self, worker: usize, at: Key, reason: &Reason) {
         let bound = match reason.as_str() {

@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub dense: bool,
     pub max_in_flight: usize,
     pub max_held: usize,
+    /// Requests per second that a process may make; 0: as many as it likes.
+    pub max_per_second: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +224,7 @@ impl Scenario {
             dense: rng.chance(12),
             max_in_flight: rng.pick(&[2, 4, 8]),
             max_held: rng.pick(&[4, 10, 40]),
+            max_per_second: Rng::new(seed, 6).pick(&[0, 0, 0, 0, 0, 0, 40, 200]),
         };
         let mut records = records(&mut Rng::new(seed, 2), &config);
         records.extend(replays::of(&mut Rng::new(seed, 5), &records));

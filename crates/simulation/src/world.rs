@@ -11,6 +11,7 @@ use crate::kafka::{Kafka, REPLAY};
 use crate::mutants::Switches;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
+use crate::worker::endpoint::Shared;
 use crate::worker::{Wake, Worker};
 
 /// What a record is about: an entry of the scenario.
@@ -128,6 +129,8 @@ pub(crate) struct World<'a> {
     pub rng: Rng,
     pub kafka: Kafka,
     pub engine: Engine,
+    /// By slot: the workers of a slot, one of each flow, are one process.
+    pub endpoints: Vec<Shared>,
     pub workers: Vec<Worker>,
     pub requests: Vec<Request>,
     pub checks: Checks,
@@ -138,7 +141,12 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, switches: Switches, traced: bool) -> World<'a> {
         let config = &scenario.config;
-        let workers = (0..config.flows * config.workers).map(|index| Worker::new(scenario, &switches, index)).collect();
+        let mut endpoints: Vec<Shared> = (0..config.workers).map(|_| Shared::new(config)).collect();
+        let worker = |index: usize| {
+            let seat = endpoints[index % config.workers].join(index / config.workers);
+            Worker::new(scenario, &switches, index, seat)
+        };
+        let workers = (0..config.flows * config.workers).map(worker).collect();
         World {
             scenario,
             now: 0,
@@ -148,6 +156,7 @@ impl<'a> World<'a> {
             rng: Rng::new(scenario.seed, 5),
             kafka: Kafka::new(config),
             engine: Engine::new(scenario.jobs.len()),
+            endpoints,
             workers,
             requests: Vec::new(),
             checks: Checks::default(),

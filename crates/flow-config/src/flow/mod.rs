@@ -65,6 +65,8 @@ pub struct Reply {
 pub struct Limits {
     /// Engine calls under way at the same time.
     pub max_in_flight: usize,
+    /// The flow's share of the engine where calls under way are scarce, against the weights of the other flows.
+    pub weight: u32,
     /// Records of one partition that are read and not yet resolved; then the partition pauses.
     pub max_held: usize,
     /// The first retry comes within this time.
@@ -83,6 +85,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_in_flight: 256,
+            weight: 1,
             max_held: 2_000,
             retry_initial: Duration::from_millis(200),
             retry_max: Duration::from_secs(30),

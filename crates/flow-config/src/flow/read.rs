@@ -143,6 +143,7 @@ fn limits(section: Section<'_>) -> Limits {
     };
     let limits = Limits {
         max_in_flight: count("max_in_flight", default.max_in_flight),
+        weight: section.integer("weight", 1..=1_000).and_then(|w| u32::try_from(w).ok()).unwrap_or(default.weight),
         max_held: count("max_held", default.max_held),
         retry_initial: section.duration("retry_initial", Zero::Refused).unwrap_or(default.retry_initial),
         retry_max: section.duration("retry_max", Zero::Refused).unwrap_or(default.retry_max),

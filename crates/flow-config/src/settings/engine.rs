@@ -1,5 +1,6 @@
 //! `[engine]`: the workflow service.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -26,8 +27,12 @@ pub struct EngineSettings {
     pub settle: Duration,
     /// How far history may be behind the running instances.
     pub history_lag: Duration,
-    /// Most connections at the same time.
+    /// Most connections, and calls under way, at the same time.
     pub max_connections: usize,
+    /// Calls under way that are allowed even when the engine is slow or fails.
+    pub min_in_flight: usize,
+    /// Requests per second, over all flows of a process.
+    pub max_requests_per_second: Option<NonZeroU32>,
     /// Paths of the job calls; they count for the OpenText dialect alone.
     pub job_paths: JobPaths,
 }
@@ -103,6 +108,9 @@ impl Default for JobPaths {
 const OPENTEXT_URLS: &str = "write urls = { runtime = \"https://…/workflow/v1\", history = \"https://…/workflow-history/v1\", jobs = \"https://…\" }";
 const FLOWABLE_URLS: &str = "write urls = \"http://localhost:8080\", or { runtime = …, history = …, jobs = … }";
 
+const MAX_CONNECTIONS: usize = 256;
+const MIN_IN_FLIGHT: usize = 4;
+
 pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<EngineSettings> {
     let asked = section.require("dialect", "write dialect = \"opentext\" or dialect = \"flowable\"");
     let dialects = [("opentext", Dialect::OpenText), ("flowable", Dialect::Flowable)];
@@ -112,6 +120,14 @@ pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<Engin
     let duration = |name, default| section.duration(name, Zero::Refused).unwrap_or(default);
     let lag = section.duration("history_lag", Zero::Allowed);
     let connections = section.integer("max_connections", 1..=10_000).and_then(|count| usize::try_from(count).ok());
+    let connections = connections.unwrap_or(MAX_CONNECTIONS);
+    let least = section.integer("min_in_flight", 1..=10_000).and_then(|count| usize::try_from(count).ok());
+    if let Some(least) = least.filter(|least| *least > connections) {
+        let at = section.key_at("min_in_flight").unwrap_or_else(|| section.at());
+        let message = format!("is {least}, more than max_connections ({connections})");
+        section.report(at, "min_in_flight", message, "make it smaller, or raise max_connections");
+    }
+    let per_second = section.integer("max_requests_per_second", 1..=1_000_000);
     let (request_timeout, connect_timeout, settle) = (
         duration("request_timeout", Duration::from_secs(30)),
         duration("connect_timeout", Duration::from_secs(5)),
@@ -139,7 +155,9 @@ pub(super) fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<Engin
         connect_timeout,
         settle,
         history_lag: lag.unwrap_or(usual_lag),
-        max_connections: connections.unwrap_or(256),
+        max_connections: connections,
+        min_in_flight: least.unwrap_or(MIN_IN_FLIGHT.min(connections)),
+        max_requests_per_second: per_second.and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?)),
         job_paths,
     })
 }

@@ -36,6 +36,9 @@ token_url     = "https://eu.example.com/tenants/t/oauth2/token"
 client_id     = { env = "CLIENT_ID" }
 client_secret = { env = "CLIENT_SECRET" }
 settle        = "90s"
+max_connections = 32
+min_in_flight = 2
+max_requests_per_second = 50
 [engine.job_paths]
 complete = "/jobs/{id}/done"
 [jobs]
@@ -86,6 +89,8 @@ fn flowable_settings_take_one_base_url_and_have_their_defaults() {
     assert_eq!(settings.engine.urls.history, settings.engine.urls.runtime);
     assert_eq!(settings.engine.urls.jobs, "http://127.0.0.1:8080/external-job-api");
     assert_eq!(settings.engine.request_timeout.as_secs(), 30);
+    let engine = &settings.engine;
+    assert_eq!((engine.min_in_flight, engine.max_connections, engine.max_requests_per_second), (4, 256, None));
     assert_eq!((settings.engine.settle.as_secs(), settings.engine.history_lag), (60, Duration::ZERO));
     assert_eq!(settings.metrics_listen.to_string(), "127.0.0.1:9464");
     assert_eq!((settings.jobs.lock_duration.as_secs(), settings.drain_timeout.as_secs()), (600, 40));
@@ -101,6 +106,9 @@ fn opentext_settings_take_three_urls_and_client_credentials() {
     assert_eq!(settings.engine.dialect, Dialect::OpenText);
     assert_eq!(settings.engine.urls.jobs, "https://eu.example.com/jobs");
     assert_eq!((settings.engine.settle.as_secs(), settings.engine.history_lag.as_secs()), (90, 5));
+    let engine = &settings.engine;
+    let rate = engine.max_requests_per_second.map(std::num::NonZeroU32::get);
+    assert_eq!((engine.min_in_flight, engine.max_connections, rate), (2, 32, Some(50)));
     assert_eq!(settings.engine.job_paths.complete, "jobs/{id}/done");
     assert_eq!(settings.engine.job_paths.acquire, "external-jobs");
     let Credentials::ClientCredentials { client_id, client_secret, .. } = &settings.engine.credentials else {
@@ -150,7 +158,7 @@ fn a_schema_id_must_stand_for_a_schema_that_exists() {
 
 #[test]
 fn what_cannot_work_is_refused_with_the_way_out() {
-    let cases: [(&str, &[(&str, &str)]); 14] = [
+    let cases: [(&str, &[(&str, &str)]); 16] = [
         (FLOWABLE, &[("\"crm-test\"", "\"crm test\"")]),
         (FLOWABLE, &[("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SERVERS")]),
         (OPENTEXT, &[("kafka-2:9092", "kafka-2")]),
@@ -165,6 +173,8 @@ fn what_cannot_work_is_refused_with_the_way_out() {
         (OPENTEXT, &[("settle        = \"90s\"", "setle = \"90s\"")]),
         (OPENTEXT, &[("batch = 5", "batch = 0\nlock_duration = \"20s\"")]),
         (OPENTEXT, &[("0.0.0.0:9000", "9000")]),
+        (OPENTEXT, &[("min_in_flight = 2", "min_in_flight = 33")]),
+        (OPENTEXT, &[("per_second = 50", "per_second = 0")]),
     ];
     let reports: Vec<String> = cases.into_iter().map(|(text, edits)| refusal(text, edits)).collect();
     insta::assert_snapshot!(reports.join("\n"));

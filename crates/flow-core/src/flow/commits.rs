@@ -23,7 +23,7 @@ impl<W: Clone, O> Flow<W, O> {
         let moved = |owned: &Ownership| owned.phase == Phase::Active && owned.has_moved();
         let wanting = |owned: &Ownership| owned.wants_lease && owned.phase == Phase::Active;
         let wants_lease = !self.unleased.is_empty() && self.partitions.values().any(wanting);
-        let idle = self.releasing.is_some() || (self.in_flight == 0 && self.ready.is_empty());
+        let idle = self.releasing.is_some() || (self.calls.is_empty() && self.ready.is_empty());
         // Only asked when nothing was resolved: an end that moved without a record still moves the offset.
         let offsets_only = wants_lease || (idle && self.gathering.is_idle() && self.partitions.values().any(moved));
         let Some(resolved) = self.gathering.close(now, idle || wants_lease, offsets_only) else { return };

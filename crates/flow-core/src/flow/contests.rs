@@ -1,12 +1,14 @@
 //! Second looks: see [`crate::contest`]. They hold no key, no offset and no partition; they only cost calls.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use super::{Flow, Timer};
 use crate::contest::{Contest, Verdict};
 use crate::effect::{Effect, Notice};
-use crate::fate::Fault;
-use crate::gate::Gate;
+use crate::endpoint::Endpoint;
+use crate::fate::{Health, health};
+use crate::gate::{Closed, Gate};
 use crate::input::{Answer, Failure, RecordId};
 use crate::retry::Dice;
 use crate::time::Moment;
@@ -31,12 +33,15 @@ impl<W: Clone, O> Flow<W, O> {
         now: Moment,
         id: RecordId,
         answer: Answer<O>,
+        endpoint: &mut Endpoint,
         effects: &mut Vec<Effect<W, O>>,
     ) {
         let Some(contest) = self.contests.get_mut(&id) else { return };
         contest.busy = false;
         let verdict = if let Answer::Failed(failure) = answer {
-            blame(&mut self.gate, now, &failure, &mut self.dice);
+            if let Some((why, delay)) = blame(&mut endpoint.gate, now, &failure, &mut self.dice) {
+                effects.push(Effect::Notice(Notice::GateClosed { why, detail: failure.detail.clone(), delay }));
+            }
             contest.failed(failure.detail)
         } else {
             contest.answered(answer, self.bounds.history_lag, self.settings.delete_doubles)
@@ -69,27 +74,14 @@ impl<W: Clone, O> Flow<W, O> {
     }
 }
 
-/// Tells the gate what the failure says about the endpoint.
-fn blame(gate: &mut Gate, now: Moment, failure: &Failure, dice: &mut Dice) {
-    match failure.fault {
-        Fault::Unauthorized | Fault::Forbidden => {
-            gate.refused(now, dice);
+/// Tells the gate what the failure says about the endpoint. The answer is why and for how long it closed just now.
+fn blame(gate: &mut Gate, now: Moment, failure: &Failure, dice: &mut Dice) -> Option<(Closed, Duration)> {
+    match health(failure.fault) {
+        Health::RefusesUs => gate.refused(now, dice),
+        Health::Failing | Health::RateLimited => gate.failed(now, failure.retry_after, dice),
+        Health::Well => {
+            gate.succeeded();
+            None
         }
-        Fault::Unsent
-        | Fault::TimedOut
-        | Fault::Broken
-        | Fault::RateLimited
-        | Fault::Unavailable
-        | Fault::Gateway
-        | Fault::ServerError => {
-            gate.failed(now, failure.retry_after, dice);
-        }
-        Fault::EngineError
-        | Fault::Refused
-        | Fault::NotFound
-        | Fault::Conflict
-        | Fault::TooLarge
-        | Fault::BadAnswer
-        | Fault::Limit => gate.succeeded(),
     }
 }

@@ -1,9 +1,10 @@
-//! What may leave now: ready calls, under the gate, the in-flight limit and the lease.
+//! What may leave now: ready calls, under the endpoint's gate and limit, the flow's own limit and the lease.
 
 use std::cmp::Reverse;
 
 use super::{Flow, State, Timer};
 use crate::effect::Effect;
+use crate::endpoint::Endpoint;
 use crate::guards::{Guard, holds};
 use crate::input::RecordId;
 use crate::ownership::Phase;
@@ -46,19 +47,21 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    pub(super) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
-        while self.in_flight < self.settings.max_in_flight && self.gate.is_open() {
+    pub(super) fn dispatch(&mut self, now: Moment, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+        while self.calls.len() < self.settings.max_in_flight && endpoint.may_call(self.seat) {
             let Some(id) = self.ready.pop_front() else { break };
             if let Some(contest) = self.contests.get(&id) {
-                self.in_flight += 1;
+                self.calls.insert(id, endpoint.call(self.seat, &contest.next));
                 effects.push(Effect::Call { id, work: contest.work.clone(), call: contest.next.clone(), until: None });
                 continue;
             }
-            self.dispatch_record(now, id, effects);
+            self.dispatch_record(now, id, endpoint, effects);
         }
+        let own = self.settings.max_in_flight.saturating_sub(self.calls.len());
+        endpoint.wants(self.seat, own.min(self.ready.len()));
     }
 
-    fn dispatch_record(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
+    fn dispatch_record(&mut self, now: Moment, id: RecordId, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
         let Some(entry) = self.records.get_mut(&id) else { return };
         let State::Ready(call) = &entry.state else { return };
         let Some(owned) = self.partitions.get_mut(&entry.partition) else { return };
@@ -79,8 +82,8 @@ impl<W: Clone, O> Flow<W, O> {
             until = Some(self.leased_until).filter(|_| holds(Guard::LeaseTerm));
         }
         owned.in_flight += 1;
-        self.in_flight += 1;
         let call = call.clone();
+        self.calls.insert(id, endpoint.call(self.seat, &call));
         entry.state = State::Calling(call.clone());
         effects.push(Effect::Call { id, work: entry.work.clone(), call, until });
     }

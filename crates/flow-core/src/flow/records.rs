@@ -8,6 +8,7 @@ use super::{Entry, Flow, State, Timer};
 use crate::batch::{Resolution, Resolved};
 use crate::call::Call;
 use crate::effect::{Effect, Notice};
+use crate::endpoint::Endpoint;
 use crate::fate::Reason;
 use crate::frontier::Delivery;
 use crate::guards::{Guard, holds};
@@ -99,10 +100,21 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    pub(super) fn finished(&mut self, now: Moment, id: RecordId, answer: Answer<O>, effects: &mut Vec<Effect<W, O>>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    pub(super) fn finished(
+        &mut self,
+        now: Moment,
+        id: RecordId,
+        answer: Answer<O>,
+        endpoint: &mut Endpoint,
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
+        if let Some(permit) = self.calls.remove(&id)
+            && let Some((why, limit)) = endpoint.answered(self.seat, permit, &answer)
+        {
+            effects.push(Effect::Notice(Notice::LimitCut { why, limit }));
+        }
         if self.contests.contains_key(&id) {
-            return self.contest_answered(now, id, answer, effects);
+            return self.contest_answered(now, id, answer, endpoint, effects);
         }
         // Its answer came after the loss: whatever it did is counted from now on.
         if let Some(orphan) = self.orphans.remove(&id) {
@@ -115,7 +127,7 @@ impl<W: Clone, O> Flow<W, O> {
         }
         let (State::Calling(call), Some(protocol)) = (&entry.state, entry.protocol.as_mut()) else { return };
         let call = call.clone();
-        let mut cx = Context { now, bounds: &self.bounds, gate: &mut self.gate, dice: &mut self.dice };
+        let mut cx = Context { now, bounds: &self.bounds, gate: &mut endpoint.gate, dice: &mut self.dice };
         let next = protocol.answered(&mut cx, call.clone(), answer);
         let at = entry.at();
         match next {

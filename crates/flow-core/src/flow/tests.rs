@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::{Batch, CommitFault};
+use crate::endpoint::EndpointPolicy;
 use crate::fate::{Fault, Reason};
+use crate::gate::GatePolicy;
 use crate::input::{Answer, Command, Delivered, Failure, Position, Restored};
 use crate::progress::Progress;
 
@@ -32,7 +34,6 @@ fn settings() -> Settings {
         lease_term: Duration::from_secs(10),
         ledger_entries: 1000,
         delete_doubles: false,
-        gate: GatePolicy { trip_after: 5, probe: retry },
         seed: 11,
     }
 }
@@ -48,6 +49,7 @@ type Written = (String, Option<Vec<u8>>);
 
 struct World {
     flow: Flow<Work, ()>,
+    endpoint: Endpoint,
     now: Moment,
     effects: Vec<Effect<Work, ()>>,
     logs: Logs,
@@ -66,8 +68,16 @@ struct World {
 
 impl World {
     fn new(logs: Logs) -> World {
+        World::of(logs, settings())
+    }
+
+    fn of(logs: Logs, settings: Settings) -> World {
+        let gate = GatePolicy { trip_after: 5, probe: settings.retry };
+        let policy = EndpointPolicy { min_in_flight: 4, max_in_flight: 256, max_per_second: None, gate };
+        let mut endpoint = Endpoint::new(policy);
         World {
-            flow: Flow::new(settings()),
+            flow: Flow::new(settings, endpoint.join(1)),
+            endpoint,
             now: Moment::ORIGIN,
             effects: Vec::new(),
             logs,
@@ -86,7 +96,7 @@ impl World {
     }
 
     fn step(&mut self, input: Input<Work, ()>) {
-        self.flow.step(self.now, input, &mut self.effects);
+        self.flow.step(self.now, input, &mut self.endpoint, &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Call { id, work, call, .. } => self.called(id, work, call),

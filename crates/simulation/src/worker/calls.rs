@@ -99,6 +99,7 @@ impl World<'_> {
             None => Ok(()),
             Some(_) => Err(Failure { fault: Fault::Unavailable, detail: "still down".into(), retry_after: None }),
         };
+        self.workers[worker].probes = self.workers[worker].probes.saturating_sub(1);
         self.step(worker, Input::Probed(result));
     }
 }

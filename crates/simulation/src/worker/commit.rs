@@ -142,6 +142,7 @@ impl World<'_> {
         process.up = false;
         process.life += 1;
         let (flow, member) = (process.flow, process.member);
+        self.leave_endpoint(worker);
         if let Some(member) = member {
             let net = self.net();
             self.schedule(self.now + net, Event::Group(flow, crate::kafka::group::GroupEvent::Leave { member }));

@@ -64,6 +64,7 @@ impl World<'_> {
         self.tell(|| format!("w{index}      released {revoked:?}"));
         if self.workers[index].leaving {
             self.workers[index].up = false;
+            self.leave_endpoint(index);
             if let Some(member) = member {
                 let net = self.net();
                 self.schedule(self.now + net, Event::Group(flow, GroupEvent::Leave { member }));
@@ -86,7 +87,8 @@ impl World<'_> {
             return;
         }
         let life = self.workers[index].life + 1;
-        self.workers[index] = Worker { life, up: true, ..Worker::new(self.scenario, &self.switches, index) };
+        let seat = self.join_endpoint(index);
+        self.workers[index] = Worker { life, up: true, ..Worker::new(self.scenario, &self.switches, index, seat) };
         self.tell(|| format!("w{index}      starts, life {life}"));
         self.init_transactions(index);
         self.join(index);
@@ -104,6 +106,7 @@ impl World<'_> {
         worker.up = false;
         worker.life += 1;
         self.tell(|| format!("fault   w{index} is killed"));
+        self.leave_endpoint(index);
     }
 
     /// Finish, give back, leave.

@@ -2,15 +2,14 @@
 
 mod calls;
 pub(crate) mod commit;
+pub(crate) mod endpoint;
 mod membership;
 pub(crate) mod reader;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use flow_core::{
-    Answer, Batch, Call, CommitFault, Effect, Flow, GatePolicy, Input, Moment, RecordId, RetryPolicy, Settings,
-};
+use flow_core::{Answer, Batch, Call, CommitFault, Effect, Flow, Input, Moment, RecordId, RetryPolicy, Seat, Settings};
 
 use crate::kafka::group::Assignment;
 use crate::kafka::log::Restoring;
@@ -25,6 +24,8 @@ pub(crate) struct Worker {
     pub life: u32,
     pub up: bool,
     pub core: Flow<Work, ()>,
+    /// Its place at the endpoint.
+    pub seat: Seat,
     pub frozen_until: u64,
     /// The coordinator is out of reach until then.
     pub cut_until: u64,
@@ -61,8 +62,10 @@ pub(crate) struct Worker {
     settings: Settings,
     /// Ticks in a row that moved nothing.
     idle_ticks: u32,
-    /// Since when its gate is closed, and for how long it was closed before.
-    pub gate_closed: (Option<u64>, u64),
+    /// Probes of the endpoint that are under way.
+    probes: usize,
+    /// Calls of others since it waits for its first.
+    passed_over: u32,
 }
 
 /// What a coordinator says.
@@ -118,13 +121,14 @@ pub(crate) enum Outcome {
 }
 
 impl Worker {
-    pub(crate) fn new(scenario: &Scenario, switches: &Switches, index: usize) -> Worker {
+    pub(crate) fn new(scenario: &Scenario, switches: &Switches, index: usize, seat: Seat) -> Worker {
         let settings = settings(scenario, switches, index);
         Worker {
             flow: index / scenario.config.workers,
             life: 0,
             up: false,
-            core: Flow::new(settings.clone()),
+            core: Flow::new(settings.clone(), seat),
+            seat,
             frozen_until: 0,
             cut_until: 0,
             leaders_cut_until: 0,
@@ -150,7 +154,8 @@ impl Worker {
             dies_after_late_send: false,
             settings,
             idle_ticks: 0,
-            gate_closed: (None, 0),
+            probes: 0,
+            passed_over: 0,
         }
     }
 
@@ -196,7 +201,6 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
         lease_term: ms(lease),
         ledger_entries: 1000,
         delete_doubles: config.delete_doubles,
-        gate: GatePolicy { trip_after: 3, probe: RetryPolicy { initial: ms(50), max: ms(400) } },
         seed: scenario.seed ^ index as u64,
     }
 }
@@ -262,8 +266,9 @@ impl World<'_> {
     pub(crate) fn step(&mut self, index: usize, input: Input<Work, ()>) {
         let mut effects = Vec::new();
         let now = self.moment();
-        self.workers[index].core.step(now, input, &mut effects);
-        self.watch_gate(index);
+        let slot = index % self.scenario.config.workers;
+        self.workers[index].core.step(now, input, self.endpoints[slot].core_mut(), &mut effects);
+        self.stepped(index, &effects);
         self.bounded(index);
         let moved = !effects.is_empty();
         for effect in effects {
@@ -280,8 +285,9 @@ impl World<'_> {
     }
 
     fn plan_tick(&mut self, index: usize, moved: bool) {
+        let slot = index % self.scenario.config.workers;
         let worker = &mut self.workers[index];
-        let Some(deadline) = worker.core.deadline() else { return };
+        let Some(deadline) = worker.core.deadline(self.endpoints[slot].core()) else { return };
         let at = deadline.since(Moment::ORIGIN).as_micros().div_ceil(1000) as u64;
         worker.idle_ticks = if at <= self.now && !moved { worker.idle_ticks + 1 } else { 0 };
         if worker.idle_ticks == 50 {

@@ -4,8 +4,8 @@ use super::*;
 
 fn world(log: Vec<(i64, u8, Plan)>) -> (World, Partition) {
     let p = Partition::new(0);
-    let mut world = World::new(BTreeMap::from([((TopicId(0), p), log)]));
-    world.flow = Flow::new(Settings { max_in_flight: 32, max_batch: 32, ..settings() });
+    let logs = BTreeMap::from([((TopicId(0), p), log)]);
+    let mut world = World::of(logs, Settings { max_in_flight: 32, max_batch: 32, ..settings() });
     world.assign(p);
     // The start position is written first.
     world.commit(true);

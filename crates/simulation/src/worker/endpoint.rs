@@ -1,0 +1,157 @@
+//! The engine as an endpoint: the workers of one slot are flows of one process and share it.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use flow_core::{Effect, Endpoint, EndpointPolicy, GatePolicy, RetryPolicy, Seat};
+
+use super::Wake;
+use crate::checks::Promise;
+use crate::scenario::Config;
+use crate::world::{Event, Work, World};
+
+/// Steps with which others may take the last permits while a flow waits and has none in flight: by their weight.
+const PASSED_OVER: u32 = 6;
+
+pub(crate) struct Shared {
+    core: Endpoint,
+    /// Since when its gate is closed, and for how long it was closed before.
+    closed: (Option<u64>, u64),
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config) -> Shared {
+        let ms = Duration::from_millis;
+        let gate = GatePolicy { trip_after: 3, probe: RetryPolicy { initial: ms(50), max: ms(400) } };
+        let policy = EndpointPolicy {
+            min_in_flight: 1,
+            max_in_flight: config.max_in_flight,
+            max_per_second: NonZeroU32::new(config.max_per_second),
+            gate,
+        };
+        Shared { core: Endpoint::new(policy), closed: (None, 0) }
+    }
+
+    pub(crate) fn core(&self) -> &Endpoint {
+        &self.core
+    }
+
+    pub(crate) fn core_mut(&mut self) -> &mut Endpoint {
+        &mut self.core
+    }
+
+    /// The flows have different weights.
+    pub(crate) fn join(&mut self, flow: usize) -> Seat {
+        self.core.join(flow as u32 + 1)
+    }
+}
+
+impl World<'_> {
+    fn slot(&self, worker: usize) -> usize {
+        worker % self.scenario.config.workers
+    }
+
+    /// The workers that share the endpoint and run, but this one.
+    fn mates(&self, worker: usize) -> impl Iterator<Item = usize> {
+        let (slot, slots) = (self.slot(worker), self.scenario.config.workers);
+        let all = (slot..self.workers.len()).step_by(slots);
+        all.filter(move |mate| *mate != worker && self.workers[*mate].up)
+    }
+
+    pub(super) fn endpoint(&mut self, worker: usize) -> &mut Endpoint {
+        let slot = self.slot(worker);
+        &mut self.endpoints[slot].core
+    }
+
+    /// The place of a worker that starts. What a process knew of the endpoint ends with its last flow.
+    pub(super) fn join_endpoint(&mut self, worker: usize) -> Seat {
+        let (slot, flow) = (self.slot(worker), self.workers[worker].flow);
+        if self.mates(worker).next().is_none() {
+            self.endpoints[slot] = Shared::new(&self.scenario.config);
+        }
+        self.endpoints[slot].join(flow)
+    }
+
+    pub(super) fn leave_endpoint(&mut self, worker: usize) {
+        let seat = self.workers[worker].seat;
+        self.endpoint(worker).leave(seat);
+        self.wake_mates(worker);
+    }
+
+    /// A step is over: whoever waits and may go now is woken, and the endpoint's rules were kept.
+    pub(super) fn stepped(&mut self, worker: usize, effects: &[Effect<Work, ()>]) {
+        self.watch_gate(worker);
+        self.workers[worker].probes += effects.iter().filter(|effect| matches!(effect, Effect::Probe)).count();
+        let calls = effects.iter().filter(|effect| matches!(effect, Effect::Call { .. })).count() as u32;
+        self.bears(worker, calls);
+        self.passes_nobody_over(worker, calls);
+        self.wake_mates(worker);
+    }
+
+    fn wake_mates(&mut self, worker: usize) {
+        let (slot, now) = (self.slot(worker), self.now);
+        let woken: Vec<Seat> = self.endpoints[slot].core.wakes(self.workers[worker].seat).collect();
+        for mate in self.mates(worker).collect::<Vec<_>>() {
+            let process = &mut self.workers[mate];
+            if woken.contains(&process.seat) && process.tick_at.is_none_or(|at| at > now) {
+                process.tick_at = Some(now);
+                let life = process.life;
+                self.schedule(now, Event::Worker(mate, life, Wake::Tick));
+            }
+        }
+    }
+
+    /// BOUNDED, NO_BLAME: a closed gate lets no call through and is probed once at a time; the limit holds for all flows together.
+    fn bears(&mut self, worker: usize, calls: u32) {
+        let core = |mate: usize| &self.workers[mate].core;
+        let in_flight = core(worker).in_flight() + self.mates(worker).map(|mate| core(mate).in_flight()).sum::<usize>();
+        let probes =
+            self.workers[worker].probes + self.mates(worker).map(|mate| self.workers[mate].probes).sum::<usize>();
+        let view = self.endpoint(worker).view();
+        self.checks.compared(Promise::Bounded);
+        if calls > 0 && view.closed.is_some() {
+            self.violated(Promise::NoBlame, format!("w{worker} calls while the gate is closed: {:?}", view.closed));
+        }
+        if probes > 1 {
+            self.violated(Promise::Bounded, format!("w{worker}: {probes} probes are under way"));
+        }
+        if view.in_flight != in_flight || calls > 0 && in_flight > view.limit {
+            let text = format!("w{worker}: {in_flight} calls in flight, the endpoint knows of {view:?}");
+            self.violated(Promise::Bounded, text);
+        }
+    }
+
+    /// BOUNDED: a flow that wants much stops no other.
+    fn passes_nobody_over(&mut self, worker: usize, calls: u32) {
+        self.workers[worker].passed_over = 0;
+        for mate in self.mates(worker).collect::<Vec<_>>() {
+            let (seat, now) = (self.workers[mate].seat, self.now);
+            let endpoint = self.endpoint(mate);
+            let view = endpoint.view();
+            let waits = endpoint.waits(seat) && view.in_flight >= view.limit;
+            let process = &mut self.workers[mate];
+            let starves = waits && process.core.in_flight() == 0 && process.frozen_until <= now;
+            process.passed_over = if starves { process.passed_over + calls.min(1) } else { 0 };
+            if process.passed_over > PASSED_OVER {
+                let text = format!("w{mate} waits for its first call while w{worker} takes every permit");
+                return self.violated(Promise::Bounded, text);
+            }
+        }
+    }
+
+    /// Observes the gate in front of the engine: a closed one stops the clock of retries and holds.
+    fn watch_gate(&mut self, worker: usize) {
+        let (slot, now) = (self.slot(worker), self.now);
+        let shared = &mut self.endpoints[slot];
+        match (shared.core.gate_is_open(), shared.closed) {
+            (false, (None, before)) => shared.closed = (Some(now), before),
+            (true, (Some(since), before)) => shared.closed = (None, before + now - since),
+            (true, (None, _)) | (false, (Some(_), _)) => {}
+        }
+    }
+
+    pub(crate) fn gate_closed_for(&self, worker: usize) -> u64 {
+        let (since, before) = self.endpoints[self.slot(worker)].closed;
+        before + since.map_or(0, |since| self.now - since)
+    }
+}
