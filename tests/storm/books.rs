@@ -26,8 +26,8 @@ pub(crate) struct Entries {
     pub(crate) duplicate: HashMap<String, u32>,
     /// By event id: the reason.
     pub(crate) rejected: Vec<(String, String)>,
-    /// By process instance: how many outcomes.
-    pub(crate) outcomes: HashMap<String, u32>,
+    /// By process instance: its outcomes, each as place, time and id.
+    pub(crate) outcomes: HashMap<String, Vec<String>>,
     /// By key: the offsets of its accepted events, in the order of their replies.
     pub(crate) order: HashMap<String, Vec<i64>>,
     /// By ticket: the instance that its reply names.
@@ -99,7 +99,11 @@ impl Books {
                 entries.progress.entry(partition).or_default().push(Instant::now());
             }
             "xconnector.duplicate.v1" => *entries.duplicate.entry(event).or_default() += 1,
-            "xconnector.outcome.v1" => *entries.outcomes.entry(instance).or_default() += 1,
+            "xconnector.outcome.v1" => {
+                let place = format!("{}@{}", message.partition(), message.offset());
+                let (id, time) = (header("ce_id").unwrap_or_default(), header("ce_time").unwrap_or_default());
+                entries.outcomes.entry(instance).or_default().push(format!("{place} of {time}, id {id}"));
+            }
             other => {
                 let reason = body["reason"].as_str().unwrap_or(other).to_owned();
                 entries.rejected.push((event, reason));
@@ -117,13 +121,22 @@ impl Books {
         ticket.events().all(|event| entries.accepted.contains_key(&event))
     }
 
-    /// Whether every event is accepted, every ticket has its outcome.
-    pub(crate) fn complete(&self, published: &[Ticket]) -> bool {
-        published.iter().all(|ticket| self.accepted(ticket)) && {
-            let entries = self.lock();
-            let decided = |ticket: &Ticket| entries.instances.get(&ticket.key).and_then(|id| entries.outcomes.get(id));
-            published.iter().all(|ticket| decided(ticket).is_some())
+    /// The instance of a ticket all of whose events are accepted.
+    pub(crate) fn decidable(&self, ticket: &Ticket) -> Option<String> {
+        if !self.accepted(ticket) {
+            return None;
         }
+        self.lock().instances.get(&ticket.key).cloned()
+    }
+
+    /// Takes away the tickets all of whose events are accepted and that have their outcome.
+    pub(crate) fn keep_open(&self, tickets: &mut Vec<Ticket>) {
+        tickets.retain(|ticket| {
+            let accepted = self.accepted(ticket);
+            let entries = self.lock();
+            let decided = entries.instances.get(&ticket.key).and_then(|id| entries.outcomes.get(id));
+            !(accepted && decided.is_some())
+        });
     }
 
     /// How many events and instances are answered.

@@ -41,8 +41,8 @@ pub(crate) async fn reckon(stage: &Stage, books: &Books, published: &[Ticket]) -
     for (event, reason) in &entries.rejected {
         report.violations.push(format!("{event}: rejected ({reason})"));
     }
-    for (instance, count) in entries.outcomes.iter().filter(|(_, count)| **count > 1) {
-        report.violations.push(format!("instance {instance}: {count} outcomes"));
+    for (instance, several) in entries.outcomes.iter().filter(|(_, outcomes)| outcomes.len() > 1) {
+        report.violations.push(format!("instance {instance}: {} outcomes: {}", several.len(), several.join("; ")));
     }
     for (key, offsets) in &entries.order {
         if !offsets.is_sorted() {

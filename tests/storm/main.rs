@@ -122,7 +122,12 @@ async fn storm(args: Args) -> Result<usize> {
     stage.calm().await?;
     let published = source.finish().await?;
     let (mut heard, mut replies) = (Instant::now(), 0);
-    while !books.complete(&published) && heard.elapsed() < SILENCE {
+    let mut open = published.clone();
+    while heard.elapsed() < SILENCE {
+        books.keep_open(&mut open);
+        if open.is_empty() {
+            break;
+        }
         if books.replies() > replies {
             (heard, replies) = (Instant::now(), books.replies());
         }

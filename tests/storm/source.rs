@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::stage::Stage;
 
-/// A wave is published evenly over this time; people decide its tickets when all its events are accepted.
+/// A wave is published evenly over this time, and then known to be published.
 const WAVE: Duration = Duration::from_secs(2);
 /// How many of a hundred events come twice.
 const REPEATED: u32 = 10;
@@ -28,18 +28,12 @@ pub(crate) const SOURCE: &str = "/storm";
 pub(crate) struct Ticket {
     pub(crate) key: String,
     pub(crate) updates: usize,
-    pub(crate) wave: usize,
 }
 
 impl Ticket {
     /// The ids of its events, in order.
     pub(crate) fn events(&self) -> impl Iterator<Item = String> + '_ {
         (0..=self.updates).map(|number| format!("{}-{number}", self.key))
-    }
-
-    /// The group whose worklist it comes to.
-    pub(crate) fn team(&self) -> String {
-        format!("support-wave{}", self.wave)
     }
 }
 
@@ -98,13 +92,11 @@ async fn waves(
         let mut tickets = Vec::new();
         let mut events: Vec<(String, String, Vec<u8>)> = Vec::new();
         while events.len() < (u128::from(rate) * WAVE.as_millis() / 1_000) as usize {
-            let ticket =
-                Ticket { key: format!("{run}-{wave}-{}", tickets.len()), updates: dice.random_range(0..3), wave };
+            let ticket = Ticket { key: format!("{run}-{wave}-{}", tickets.len()), updates: dice.random_range(0..3) };
             for (number, id) in ticket.events().enumerate() {
                 let mut value = if number == 0 { created.clone() } else { updated.clone() };
                 value["ticketId"] = json!(ticket.key);
                 value["category"] = json!("outage");
-                value["customer"]["region"] = json!(format!("wave{wave}"));
                 if number > 0 {
                     value["comment"] = json!(format!("update {number}"));
                 }

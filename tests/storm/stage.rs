@@ -211,8 +211,13 @@ impl Stage {
 
     /// Errors and warnings of a process that is about to go.
     fn remember(&mut self, instance: &Instance) {
-        for line in instance.connector.log().lines().filter(|line| line.contains("ERROR") || line.contains("panicked"))
-        {
+        for line in instance.connector.log().lines().filter(|line| {
+            line.contains("ERROR")
+                || line.contains("ended it")
+                || line.contains("partitions ")
+                || line.contains("taken over")
+                || line.contains("panicked")
+        }) {
             let _ = writeln!(self.last_words, "{line}");
         }
     }

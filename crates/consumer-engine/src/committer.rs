@@ -35,7 +35,7 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct Sealed<W, O> {
     pub batch: Batch<W, O>,
     pub member: Option<ConsumerGroupMetadata>,
-    /// How often partitions had been given up.
+    /// How often partitions had been given up, as far as the loop knew.
     pub given_up: u64,
 }
 
@@ -203,8 +203,8 @@ impl<H: Handler> Committer<H> {
         commit.map(|()| sent_at).map_err(|error| Fault::Aborted(format!("commit offsets: {error}")))
     }
 
-    /// A batch is spoilt when partitions were given up after it was closed, even if they are held again: somebody else may have
-    /// moved their offsets meanwhile.
+    /// A batch is spoilt when partitions were given up that the loop did not know of when it closed it, even if they are held again:
+    /// somebody else may have moved their offsets meanwhile.
     fn still_ours(&self, given_up: u64) -> Result<(), Fault> {
         if self.given_up.load(Ordering::SeqCst) == given_up {
             return Ok(());

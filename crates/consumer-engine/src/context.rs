@@ -57,7 +57,7 @@ pub(crate) struct Membership<W> {
     pub inputs: mpsc::Sender<Read<W>>,
     pub drain_within: Duration,
     pub log_ends: LogEnds,
-    /// How often partitions were given up: a batch that was closed before the last time must not be committed any more.
+    /// How often partitions were given up: a batch of a loop that has not heard of the last time must not be committed.
     pub given_up: Arc<AtomicU64>,
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
@@ -54,6 +53,8 @@ pub(crate) struct Performer<H: Handler> {
     pub waiting: Vec<std_mpsc::SyncSender<()>>,
     pub epochs: HashMap<Partition, Epoch>,
     pub released: bool,
+    /// How often partitions were given up, as far as the state machine knows.
+    pub given_up: u64,
 }
 
 impl<H: Handler> Performer<H> {
@@ -75,6 +76,7 @@ impl<H: Handler> Performer<H> {
                 for callback in self.waiting.drain(..) {
                     // A callback that gave up waiting has gone on by itself.
                     let _ = callback.try_send(());
+                    self.given_up += 1;
                 }
             }
             Effect::Notice(notice) => self.telemetry.notice(&self.flow, &self.endpoint, &self.topics, notice),
@@ -125,10 +127,11 @@ impl<H: Handler> Performer<H> {
     }
 
     /// The membership is taken here and now, and not when the batch is written: a rebalance in between makes the coordinator
-    /// refuse offsets of partitions that we no longer hold.
+    /// refuse offsets of partitions that we no longer hold. A loss that the state machine has not heard of yet is another matter:
+    /// the member may have joined again already, and the coordinator does not look which partitions it holds. So the batch
+    /// carries the losses that the state machine knows of, and the committer compares them with those that there were.
     fn commit(&self, batch: Batch<H::Work, H::Output>) -> Result<(), EngineError> {
-        let given_up = self.consumer.context().given_up.load(Ordering::SeqCst);
-        let member = self.consumer.group_metadata();
+        let (given_up, member) = (self.given_up, self.consumer.group_metadata());
         self.batches.send(Sealed { batch, member, given_up }).map_err(|_| self.gone("committer"))
     }
 

@@ -172,6 +172,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             waiting: Vec::new(),
             epochs: HashMap::new(),
             released: false,
+            given_up: 0,
         };
         Ok(Engine {
             flow: Flow::new(settings.flow_core.clone(), place.seat()),
@@ -259,6 +260,7 @@ impl<'a, H: Handler> Engine<'a, H> {
                 let partitions_lost = self.names(&partitions);
                 tracing::warn!(flow = %self.settings.flow, partitions_lost, "another worker may own these already");
                 self.performer.moved(&partitions);
+                self.performer.given_up += 1;
                 self.step(Input::Lost(partitions))
             }
         }
