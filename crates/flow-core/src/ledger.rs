@@ -1,8 +1,10 @@
 //! Which events were accepted, so that a repeat by the source, or of a job, is known.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 
 use event_model::Offset;
+use hashbrown::HashTable;
 
 use crate::input::TopicId;
 
@@ -36,41 +38,80 @@ pub(crate) enum Verdict {
     Reused,
 }
 
-/// The ledger of one partition, bounded by count; the oldest are forgotten first.
+/// The ledger of one partition, bounded by count; the oldest are forgotten first. It is most of what a worker keeps in memory,
+/// so an entry stands there once, and the index holds places of four bytes: at most 64 bytes each, growth and all.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    known: HashMap<EventHash, (u64, TopicId, Offset)>,
-    order: VecDeque<EventHash>,
+    /// In the order in which they were accepted.
+    entries: VecDeque<Remembered>,
+    /// Places of `entries`, counted from the first that was ever remembered, modulo 2^32.
+    places: HashTable<u32>,
+    /// The place of the oldest.
+    oldest: u32,
+    /// Not the event's own hash: that one can be computed by whoever names events.
+    hashes: RandomState,
     bound: usize,
 }
 
 impl Ledger {
     pub(crate) fn new(bound: usize) -> Ledger {
-        Ledger { known: HashMap::new(), order: VecDeque::new(), bound }
+        let (entries, places) = (VecDeque::new(), HashTable::new());
+        Ledger { entries, places, oldest: 0, hashes: RandomState::new(), bound }
     }
 
     pub(crate) fn remember(&mut self, entry: Remembered) {
-        if self.known.insert(entry.event, (entry.payload, entry.topic, entry.offset)).is_none() {
-            self.order.push_back(entry.event);
-        }
-        while self.order.len() > self.bound {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
+        if let Some(index) = self.find(&entry.event) {
+            if let Some(known) = self.entries.get_mut(index) {
+                *known = entry;
             }
+            return;
         }
+        if self.bound == 0 {
+            return;
+        }
+        if self.entries.len() >= self.bound {
+            self.forget_oldest();
+        }
+        let len = self.entries.len();
+        if len == self.entries.capacity() {
+            self.entries.reserve_exact((len / 8).max(64).min(self.bound - len));
+        }
+        let place = self.oldest.wrapping_add(len as u32);
+        self.entries.push_back(entry);
+        let Ledger { entries, places, oldest, hashes, .. } = self;
+        let hash_at = |place: &u32| {
+            let event = entries.get(place.wrapping_sub(*oldest) as usize).map(|entry| entry.event);
+            event.map_or(0, |event| hashes.hash_one(event))
+        };
+        places.insert_unique(hashes.hash_one(entry.event), place, hash_at);
     }
 
     pub(crate) fn judge(&self, entry: &Remembered) -> Verdict {
-        match self.known.get(&entry.event) {
+        match self.find(&entry.event).and_then(|index| self.entries.get(index)) {
             None => Verdict::New,
-            Some((_, topic, offset)) if (*topic, *offset) == (entry.topic, entry.offset) => Verdict::Same,
-            Some((payload, ..)) if *payload == entry.payload => Verdict::Duplicate,
+            Some(known) if (known.topic, known.offset) == (entry.topic, entry.offset) => Verdict::Same,
+            Some(known) if known.payload == entry.payload => Verdict::Duplicate,
             Some(_) => Verdict::Reused,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.entries.len()
+    }
+
+    fn find(&self, event: &EventHash) -> Option<usize> {
+        let index = |place: &u32| place.wrapping_sub(self.oldest) as usize;
+        let is_it = |place: &u32| self.entries.get(index(place)).is_some_and(|entry| entry.event == *event);
+        self.places.find(self.hashes.hash_one(event), is_it).map(index)
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(gone) = self.entries.pop_front() else { return };
+        let oldest = self.oldest;
+        if let Ok(place) = self.places.find_entry(self.hashes.hash_one(gone.event), |place| *place == oldest) {
+            place.remove();
+        }
+        self.oldest = oldest.wrapping_add(1);
     }
 }
 
@@ -101,5 +142,47 @@ mod tests {
         assert_eq!(ledger.len(), 2);
         assert_eq!(ledger.judge(&entry(1, 0, 9)), Verdict::New);
         assert_eq!(ledger.judge(&entry(2, 0, 9)), Verdict::Duplicate);
+    }
+
+    /// What is allocated, in bytes.
+    fn bytes(ledger: &Ledger) -> usize {
+        ledger.entries.capacity() * size_of::<Remembered>() + ledger.places.allocation_size()
+    }
+
+    fn numbered(number: u64) -> Remembered {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let offset = Offset::new(number as i64);
+        Remembered { event: EventHash(id), payload: number, topic: TopicId(0), offset }
+    }
+
+    #[test]
+    fn an_entry_takes_at_most_64_bytes_while_it_fills_and_when_it_forgets() {
+        // 114,689 is just over what half a table holds: forgetting makes such a table the emptiest
+        for bound in [1_000, 57_345, 114_689, 200_000] {
+            let mut ledger = Ledger::new(bound);
+            for number in 0..3 * bound as u64 {
+                ledger.remember(numbered(number));
+                let (bytes, len) = (bytes(&ledger), ledger.len());
+                assert!(len < 1_000 || bytes <= 64 * len, "{bytes} bytes for {len} of {bound} entries");
+            }
+            assert_eq!(ledger.len(), bound);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_found_and_what_is_forgotten_is_not_also_where_places_wrap() {
+        let mut ledger = Ledger { oldest: u32::MAX - 50, ..Ledger::new(100) };
+        for number in 0..1_000 {
+            ledger.remember(numbered(number));
+            // a repeat takes no second place
+            ledger.remember(Remembered { payload: 7, ..numbered(number) });
+            for earlier in 0..=number {
+                let known = earlier + 100 > number;
+                let expected = if known { Verdict::Duplicate } else { Verdict::New };
+                let again = Remembered { offset: Offset::new(-1), payload: 7, ..numbered(earlier) };
+                assert_eq!(ledger.judge(&again), expected, "{earlier} at {number}");
+            }
+        }
     }
 }
