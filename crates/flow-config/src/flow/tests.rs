@@ -190,6 +190,16 @@ fn what_a_flow_does_not_say_has_its_default() {
 }
 
 #[test]
+fn doubles_are_reported_unless_the_flow_lets_them_be_deleted() {
+    assert_eq!(tickets().compensate, Compensate::Report);
+    let name = "name = \"tickets\"";
+    let delete = edited(&[(name, "name = \"tickets\"\ncompensate = \"delete\"")]).expect("a good flow");
+    assert_eq!(delete.compensate, Compensate::Delete);
+    let text = refusal(&[(name, "name = \"tickets\"\ncompensate = \"delet\"")]);
+    assert!(text.contains("must be \"report\" or \"delete\", not \"delet\"; did you mean \"delete\"?"), "{text}");
+}
+
+#[test]
 fn a_flow_may_start_at_a_time() {
     for time in ["\"2026-01-31T00:00:00Z\"", "2026-01-31T01:00:00+01:00"] {
         let flow = edited(&[("\"earliest\"", time)]).expect("good");

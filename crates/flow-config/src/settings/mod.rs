@@ -1,5 +1,6 @@
 //! `xconnector.toml`: where Kafka and the engine are, and how this deployment runs.
 
+mod bounds;
 mod engine;
 mod kafka;
 mod value;
@@ -18,6 +19,7 @@ use crate::document::{Document, Section, Zero};
 use crate::environment::Environment;
 use crate::problem::{Problem, suggestion};
 
+pub use bounds::LEASE_TERM;
 pub use engine::{Credentials, Dialect, EngineSettings, EngineUrls, JobPaths};
 pub use kafka::{Delivery, GroupProtocol, KafkaSettings, PropertyValue};
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// How long a stop waits for what is under way.
     pub drain_timeout: Duration,
+    /// When doubles are looked for without being asked; `None`: never.
+    pub audit: Option<AuditSettings>,
     schema_ids: BTreeMap<u32, NamedSchema>,
     file: PathBuf,
 }
@@ -63,6 +67,16 @@ pub struct JobSettings {
     pub batch: usize,
     /// Pause after a call that brought no job.
     pub poll_interval: Duration,
+}
+
+/// When a running connector looks for doubles by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditSettings {
+    /// Time from one audit to the next.
+    pub every: Duration,
+    /// How far back each looks: longer than `every`, because the second instance of an event may start long after the first.
+    pub since: Duration,
 }
 
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
@@ -146,6 +160,11 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         let timeout = section.duration("drain_timeout", Zero::Refused);
         section.finish_as(|_| timeout)
     });
+    let drain_timeout = drain_timeout.unwrap_or(Duration::from_secs(40));
+    if let (Some(kafka), Some(engine)) = (&kafka, &engine) {
+        bounds::check(&root, kafka, engine, drain_timeout);
+    }
+    let audit = root.table("audit").and_then(|section| audit(&section));
     root.finish();
     Some(Settings {
         deployment: deployment?,
@@ -157,7 +176,8 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         metrics_listen,
         jobs,
         file: document.file().to_owned(),
-        drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(40)),
+        drain_timeout,
+        audit,
     })
 }
 
@@ -211,6 +231,19 @@ fn listen(section: &Section<'_>) -> Option<SocketAddr> {
         );
     }
     address.ok()
+}
+
+fn audit(section: &Section<'_>) -> Option<AuditSettings> {
+    let every = section.require("every", "for instance every = \"1h\"; without [audit] there is no audit by itself");
+    let every = every.then(|| section.duration("every", Zero::Refused)).flatten();
+    let since = section.duration("since", Zero::Refused).unwrap_or(Duration::from_secs(24 * 3600));
+    section.finish();
+    let audit = AuditSettings { every: every?, since };
+    if audit.every >= audit.since {
+        let help = "make since several times as long: both instances of an event must have started within it";
+        section.report(section.at(), "since", "is not longer than every", help);
+    }
+    Some(audit)
 }
 
 fn jobs(section: Option<&Section<'_>>, engine: Option<&EngineSettings>) -> JobSettings {

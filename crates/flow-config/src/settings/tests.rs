@@ -46,7 +46,7 @@ batch = 5
 [metrics]
 listen = "0.0.0.0:9000"
 [shutdown]
-drain_timeout = "5s"
+drain_timeout = "50s"
 "#;
 
 fn environment() -> Environment {
@@ -119,7 +119,7 @@ fn opentext_settings_take_three_urls_and_client_credentials() {
         (settings.kafka.delivery, settings.kafka.group_protocol),
         (Delivery::AtLeastOnce, GroupProtocol::Classic)
     );
-    assert_eq!((settings.jobs.batch, settings.drain_timeout.as_secs()), (5, 5));
+    assert_eq!((settings.jobs.batch, settings.drain_timeout.as_secs()), (5, 50));
     assert_eq!(settings.flows, dir.path().join("../flows"));
 }
 
@@ -158,7 +158,7 @@ fn a_schema_id_must_stand_for_a_schema_that_exists() {
 
 #[test]
 fn what_cannot_work_is_refused_with_the_way_out() {
-    let cases: [(&str, &[(&str, &str)]); 16] = [
+    let cases: [(&str, &[(&str, &str)]); 18] = [
         (FLOWABLE, &[("\"crm-test\"", "\"crm test\"")]),
         (FLOWABLE, &[("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SERVERS")]),
         (OPENTEXT, &[("kafka-2:9092", "kafka-2")]),
@@ -175,7 +175,45 @@ fn what_cannot_work_is_refused_with_the_way_out() {
         (OPENTEXT, &[("0.0.0.0:9000", "9000")]),
         (OPENTEXT, &[("min_in_flight = 2", "min_in_flight = 33")]),
         (OPENTEXT, &[("per_second = 50", "per_second = 0")]),
+        (OPENTEXT, &[("[metrics]", "[audit]\nsince = \"1h\"\n[metrics]")]),
+        (OPENTEXT, &[("[metrics]", "[audit]\nevery = \"2d\"\n[metrics]")]),
     ];
     let reports: Vec<String> = cases.into_iter().map(|(text, edits)| refusal(text, edits)).collect();
     insta::assert_snapshot!(reports.join("\n"));
+}
+
+#[test]
+fn times_in_the_wrong_order_are_refused_where_they_stand() {
+    let session = |value: &str| format!("[kafka.properties]\n\"session.timeout.ms\" = {value}\n[engine]");
+    let poll = |value: u32| format!("[kafka.properties]\n\"max.poll.interval.ms\" = {value}\n[engine]");
+    let (short, word, long_poll, short_poll) = (session("10000"), session("\"soon\""), poll(150_000), poll(80_000));
+    let cases: [(&str, &[(&str, &str)]); 8] = [
+        (OPENTEXT, &[("[engine]", &short)]),
+        (OPENTEXT, &[("[engine]", &word)]),
+        (FLOWABLE, &[("\"socket.keepalive.enable\"", "\"session.timeout.ms\""), ("true", "45000")]),
+        (OPENTEXT, &[("\"50s\"", "\"30s\"")]),
+        (FLOWABLE, &[("[schema_ids]", "request_timeout = \"40s\"\n[schema_ids]")]),
+        (OPENTEXT, &[("\"50s\"", "\"150s\"")]),
+        (OPENTEXT, &[("\"50s\"", "\"75s\""), ("[engine]", &long_poll)]),
+        (OPENTEXT, &[("[shutdown]\ndrain_timeout = \"50s\"", ""), ("[engine]", &short_poll)]),
+    ];
+    let reports: Vec<String> = cases.into_iter().map(|(text, edits)| refusal(text, edits)).collect();
+    insta::assert_snapshot!(reports.join("\n"));
+
+    // the last values that are good
+    let (session, poll) = (session("10001"), poll(150_000));
+    for edits in [[("[engine]", session.as_str()), ("50s", "31s")], [("[engine]", poll.as_str()), ("50s", "74s")]] {
+        let text = edits.iter().fold(OPENTEXT.to_owned(), |text, (from, to)| text.replace(from, to));
+        assert!(load(&text).1.is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn a_connector_audits_by_itself_only_where_it_is_told_to() {
+    let plain = load(FLOWABLE).1.expect("good settings");
+    assert_eq!(plain.audit, None);
+    let text = FLOWABLE.replace("[schema_ids]", "[audit]\nevery = \"1h\"\n[schema_ids]");
+    let set = load(&text).1.expect("good settings");
+    let (every, since) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+    assert_eq!(set.audit, Some(AuditSettings { every, since }));
 }
