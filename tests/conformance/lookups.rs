@@ -1,9 +1,7 @@
 //! Finding instances by business key: what settles an ambiguous start
 
-use jiff::{SignedDuration, Timestamp};
-use promises::{DEADLINE, until};
 use serde_json::json;
-use workflow_client::{Start, Variable, VariableValue, Window};
+use workflow_client::{Start, Variable, VariableValue};
 
 use super::subject::Subject;
 
@@ -37,45 +35,6 @@ pub(super) async fn every_page_is_read(on: &Subject) {
         found.sort();
         assert_eq!(found, started);
     }
-}
-
-pub(super) async fn a_sweep_lists_every_root_instance_of_its_time(on: &Subject) {
-    const MANY: usize = 103;
-    let key = on.deploy("approval").await;
-    let mut ids = Vec::new();
-    for number in 0..MANY {
-        ids.push(
-            on.start(&key, &format!("order/{number}"), &[Variable::new("xcEventId", number.to_string())]).await.id,
-        );
-    }
-    on.engine.terminate(&ids[7], "xc:test").await.unwrap();
-    let everything = everything_until_now();
-    let found = until("history to show the end", DEADLINE, async || {
-        let found = on.engine.started(&key, everything).await?;
-        let ended = found.iter().any(|instance| instance.id == ids[7] && instance.is_ended());
-        Ok(ended.then_some(found))
-    });
-    let found = found.await.unwrap();
-    let mut by_id: Vec<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
-    by_id.sort_unstable();
-    let mut expected: Vec<&str> = ids.iter().map(String::as_str).collect();
-    expected.sort_unstable();
-    assert_eq!(by_id, expected);
-    assert!(found.iter().all(|instance| instance.variable("xcEventId").is_some()));
-    assert!(found.is_sorted_by_key(|instance| instance.start_time));
-
-    // a window in the middle, and one before everything
-    let middle = found[50].start_time.unwrap();
-    let half = on.engine.started(&key, Window { after: middle, ..everything }).await.unwrap();
-    assert!(half.iter().all(|instance| instance.start_time.unwrap() >= middle), "{middle}");
-    assert!(half.iter().any(|instance| instance.id == found[50].id), "its ends belong to it");
-    let early = Window { after: everything.after, before: everything.after + SignedDuration::from_mins(1) };
-    assert_eq!(on.engine.started(&key, early).await.unwrap(), []);
-}
-
-fn everything_until_now() -> Window {
-    let before = Timestamp::now() + SignedDuration::from_mins(1);
-    Window { after: before - SignedDuration::from_hours(1), before }
 }
 
 pub(super) async fn the_business_key_is_matched_exactly(on: &Subject) {
@@ -121,5 +80,4 @@ pub(super) async fn the_instance_of_a_call_activity_is_not_found(on: &Subject) {
     // the inner instance has the same key and, inherited, the same variables
     assert_eq!(on.engine.running(&called, "order/1").await.unwrap(), []);
     assert_eq!(on.engine.historic(&called, "order/1").await.unwrap(), []);
-    assert_eq!(on.engine.started(&called, everything_until_now()).await.unwrap(), []);
 }

@@ -10,6 +10,7 @@ mod messages;
 mod models;
 mod starts;
 mod subject;
+mod sweeps;
 mod tasks;
 mod variables;
 
@@ -54,7 +55,6 @@ const BEHAVIOURS: &[Behaviour] = &[
     both!(starts::a_start_whose_client_is_gone_takes_effect_all_the_same),
     both!(lookups::an_instance_is_seen_as_soon_as_its_start_is_answered),
     both!(lookups::every_page_is_read),
-    both!(lookups::a_sweep_lists_every_root_instance_of_its_time),
     both!(lookups::the_business_key_is_matched_exactly),
     both!(lookups::another_definition_with_the_same_key_is_not_found),
     both!(lookups::an_ended_instance_is_found_in_history_only),
@@ -63,6 +63,14 @@ const BEHAVIOURS: &[Behaviour] = &[
         Flowable,
         "the emulator refuses models with call activities, so none of its instances has a parent"
     ),
+    both!(sweeps::every_instance_is_given_once_with_its_mark),
+    both!(sweeps::what_started_before_is_left_out),
+    only!(
+        sweeps::the_instance_of_a_call_activity_is_left_out,
+        Flowable,
+        "the emulator refuses models with call activities, so none of its instances has a parent"
+    ),
+    both!(sweeps::history_holds_what_runs_where_the_dialect_says_so),
     both!(messages::a_message_moves_the_waiting_instance_on),
     both!(messages::an_early_message_finds_nothing_and_is_not_kept),
     both!(messages::a_message_is_taken_once),

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod doubles;
 mod engine_outage;
 mod key_order;
 mod main_path;

@@ -60,7 +60,7 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
     let done = match command {
         Command::Audit { config, flow, since, compensate, json } => {
             let question = audit::Question { flow: flow.as_deref(), since, compensate, json };
-            let well = audit::audit(setup::load(&config)?, question).await?;
+            let well = audit::audit_flows(setup::load(&config)?, question).await?;
             return Ok(if well { Verdict::Well } else { Verdict::Doubles });
         }
         Command::Run { config } => run::run(setup::load(&config)?).await,

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use workflow_client::Engine;
 
+use crate::audit;
 use crate::handler::{FlowHandler, Parts};
 use crate::monitoring::{self, Monitoring};
 use crate::setup::{self, Setup};
@@ -21,8 +22,6 @@ use crate::topics;
 
 /// The acquirer takes no more jobs while this many wait on the jobs topic.
 const JOBS_BACKLOG: u64 = 1_000;
-/// How long an accepted offset lets a worker dispatch.
-const LEASE_TERM: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(20);
 const MAX_SPAN: u64 = 1_000_000;
 const MAX_BATCH: usize = 5_000;
@@ -55,6 +54,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     let mut registry = Registry::default();
     let telemetry = Telemetry::register(&mut registry);
     let intake_telemetry = intake::Telemetry::register(&mut registry);
+    let audit_telemetry = audit::Telemetry::register(&mut registry);
     let instance = format!("{:08x}", rand::random::<u32>());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let (stop_all, stopping) = follow(stopping);
@@ -79,6 +79,21 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
             let acquire =
                 intake::acquire_jobs(acquirer, engine.clone(), may_acquire, intake_telemetry.clone(), stopping.clone());
             tasks.spawn(async move { Ok(acquire.await?) });
+        }
+        if let Some(schedule) = settings.audit {
+            let audits = audit::keep_auditing(
+                audit::Subject::of(&flow),
+                schedule,
+                settings.engine.history_lag,
+                engine.clone(),
+                status.subscribe(),
+                audit_telemetry.clone(),
+                stopping.clone(),
+            );
+            tasks.spawn(async move {
+                audits.await;
+                Ok(())
+            });
         }
         let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
         let replay_topic = TopicId(engine_settings.topics.len() as u16 - 1);
@@ -239,7 +254,7 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
         settle: settings.engine.settle,
         history_lag: settings.engine.history_lag,
         give_up_after: flow.limits.give_up_after,
-        lease_term: LEASE_TERM,
+        lease_term: flow_config::LEASE_TERM,
         ledger_entries: flow.limits.ledger_entries,
         delete_doubles: flow.compensate == Compensate::Delete,
         seed: rand::random(),

@@ -44,14 +44,6 @@ impl BadConfiguration {
 /// [`BadConfiguration`] with every problem found.
 pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
     let settings = Settings::load(config).map_err(|problems| BadConfiguration::of(&problems))?;
-    // A revoke that is answered before the slowest call ends hands its record over while it is under way.
-    if settings.drain_timeout <= settings.engine.request_timeout {
-        let (drain, request) = (settings.drain_timeout, settings.engine.request_timeout);
-        return Err(BadConfiguration(format!(
-            "{}: [shutdown] drain_timeout ({drain:?}) must be longer than [engine] request_timeout ({request:?})",
-            config.display()
-        )));
-    }
     let schemas = Schemas::load(&settings.schemas).map_err(|error| BadConfiguration(error.to_string()))?;
     let report = flow_config::check(&settings.flows, &schemas);
     if !report.is_ok() {

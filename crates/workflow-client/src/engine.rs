@@ -24,7 +24,7 @@ use crate::transport::{self, Transport};
 use crate::variable::{self, Variable};
 
 pub use jobs::{Acquire, JobFailure};
-pub use sweep::Window;
+pub use sweep::{Sweep, SweepSource};
 pub use tasks::{CommentTarget, TaskFilter};
 
 /// A workflow engine. Cloning is cheap; clones share connections, token and counters.

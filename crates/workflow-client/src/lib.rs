@@ -26,7 +26,7 @@ mod variable;
 
 pub use answers::{Comment, Definition, ExecutionId, HistoricTask, Instance, Job, Task};
 pub use calls::CallCounts;
-pub use engine::{Acquire, CommentTarget, Engine, JobFailure, Start, TaskFilter, Window};
+pub use engine::{Acquire, CommentTarget, Engine, JobFailure, Start, Sweep, SweepSource, TaskFilter};
 pub use fault::{CallError, Endpoint, Fault};
 pub use limits::LimitError;
 pub use settings::{Auth, Dialect, JobPaths, Settings, SettingsError};

@@ -14,13 +14,13 @@ use crate::request::Request;
 use crate::transport::Transport;
 
 /// Rows asked for at once.
-const PAGE_SIZE: usize = 100;
+pub(crate) const PAGE_SIZE: usize = 100;
 /// Both engines answer ten rows to a client that asks for no number.
-const ENGINE_PAGE_SIZE: usize = 10;
+pub(crate) const ENGINE_PAGE_SIZE: usize = 10;
 /// A look-up by key never needs more; memory stays bounded.
 const MOST_ROWS: usize = 20_000;
 /// How often a list is read again that changed while it was read.
-const ATTEMPTS: usize = 3;
+pub(crate) const ATTEMPTS: usize = 3;
 
 /// A part of a list.
 #[derive(Debug, PartialEq)]

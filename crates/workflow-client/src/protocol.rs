@@ -7,7 +7,7 @@ mod opentext;
 use serde_json::Value;
 
 use crate::answers::Definition;
-use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter, Window};
+use crate::engine::{Acquire, CommentTarget, JobFailure, Start, SweepSource, TaskFilter};
 use crate::limits::LimitError;
 use crate::pages::Page;
 use crate::request::Request;
@@ -30,10 +30,10 @@ pub(crate) trait Protocol: Send + Sync {
     fn start<'a>(&self, start: &Start<'a>) -> Request<'a>;
     fn running<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a>;
     fn historic<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a>;
-    /// Running root instances of a definition that were started in the window, with their variables.
-    fn started_running<'a>(&self, definition: &'a str, window: Window) -> Request<'a>;
-    /// The same from history.
-    fn started_historic<'a>(&self, definition: &'a str, window: Window) -> Request<'a>;
+    /// Root instances with their variables that started after a moment, the oldest first.
+    fn started_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a>;
+    /// Whether history holds running instances as soon as they run.
+    fn history_lists_running(&self) -> bool;
     /// One instance with its variables: answered as the instance itself, 404, or a list of at most one.
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a>;
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a>;
@@ -72,6 +72,17 @@ pub(crate) trait Protocol: Send + Sync {
     fn paged<'a>(&self, request: Request<'a>, first: usize, size: usize) -> Request<'a>;
     /// Reads a list answer; the error says what is strange about it.
     fn page(&self, answer: Value, collection: &str) -> Result<Page<Value>, String>;
+}
+
+/// Both engines name these filters and this order alike.
+fn oldest_first<'a>(request: Request<'a>, definition: &'a str, after: String) -> Request<'a> {
+    request
+        .query("processDefinitionKey", definition)
+        .query("startedAfter", after)
+        .query("excludeSubprocesses", "true")
+        .query("includeProcessVariables", "true")
+        .query("sort", "startTime")
+        .query("order", "asc")
 }
 
 /// What a deploy call answers.

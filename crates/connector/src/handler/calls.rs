@@ -137,7 +137,7 @@ impl FlowHandler {
             Scope::Running | Scope::Everywhere => self.running(definition, key).await?,
         };
         let mut copies = Vec::new();
-        for instance in instances {
+        for instance in instances.into_iter().filter(|instance| !marker::is_surplus(instance)) {
             if instance.variables.is_none() {
                 return Err(bad_answer(format!("the variables of instance {} could not be read", instance.id)));
             }
@@ -172,8 +172,10 @@ fn done(instance: String) -> Answer<Output> {
     Answer::Done(Output::Instance(Some(instance)))
 }
 
+/// The instance that carries the mark. One that was ended as surplus is the answer only when the survivor is not in sight.
 fn marked(instances: &[Instance], variable: &str, mark: &str) -> Result<Option<String>, Box<Failure>> {
-    for instance in instances {
+    let (surplus, others): (Vec<_>, Vec<_>) = instances.iter().partition(|instance| marker::is_surplus(instance));
+    for instance in others.into_iter().chain(surplus) {
         if instance.variables.is_none() {
             return Err(bad_answer(format!("the variables of instance {} could not be read", instance.id)));
         }

@@ -1,6 +1,7 @@
 //! The marks that our commands leave in the engine, so that a look-up can tell whether one was done.
 
 use uuid::Uuid;
+use workflow_client::Instance;
 
 /// The variable of every start: `<flow>/<event id>`.
 pub(crate) const EVENT_ID: &str = "xcEventId";
@@ -8,11 +9,16 @@ pub(crate) const EVENT_ID: &str = "xcEventId";
 pub(super) const ORIGIN: &str = "xc";
 
 /// The reason with which a surplus instance is ended; its outcome is never published.
-pub(super) const DUPLICATE: &str = "xc:duplicate";
+pub(crate) const DUPLICATE: &str = "xc:duplicate";
 
 /// The value that names the event among all flows.
-pub(super) fn of(flow: &str, event_id: &str) -> String {
+pub(crate) fn of(flow: &str, event_id: &str) -> String {
     format!("{flow}/{event_id}")
+}
+
+/// Whether the instance was ended as the surplus of a double: it is nobody's process any more.
+pub(super) fn is_surplus(instance: &Instance) -> bool {
+    instance.delete_reason.as_deref() == Some(DUPLICATE)
 }
 
 /// The variable that a delivered message leaves behind. Each message has its own, because a later message must not hide

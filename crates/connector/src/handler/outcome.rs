@@ -14,6 +14,10 @@ impl FlowHandler {
     pub(super) async fn gather(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
         let id = &job.process_instance_id;
         let instance = self.engine.instance_history(id).await.map_err(|error| failure(&error))?;
+        if instance.as_ref().is_some_and(marker::is_surplus) {
+            // Its event has another instance, which has its own outcome.
+            return Ok(Answer::Done(Output::Completed));
+        }
         let tasks = self.engine.historic_tasks(id).await.map_err(|error| failure(&error))?;
         let comments = self.engine.comments(id).await.map_err(|error| failure(&error))?;
         let unfinished = tasks.iter().any(|task| task.end_time.is_none());

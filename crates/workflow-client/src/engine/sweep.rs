@@ -1,62 +1,179 @@
-//! Every root instance of a definition that was started in a window of time: what an audit compares.
+//! Reading through everything that one definition has started: what an audit compares.
+//!
+//! A list of a busy engine changes while it is read, so pages are not counted off by an offset, over which a row that
+//! goes away would move another one unseen: the next page is asked for by the start time of the last row. That needs an
+//! engine that keeps to filter and order; one that does not is found out by its rows, and gives a bad answer, never a
+//! short list.
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Engine, refused};
 use crate::answers::Instance;
 use crate::calls::Operation;
 use crate::fault::{CallError, Endpoint};
 use crate::limits;
-use crate::pages::read_all;
+use crate::pages::{ATTEMPTS, ENGINE_PAGE_SIZE, PAGE_SIZE, Page, Row, bad_answer, read_rows};
+use crate::request::Request;
 
-/// From when to when an instance was started; both ends belong to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Not before.
-    pub after: Timestamp,
-    /// Not behind.
-    pub before: Timestamp,
+/// Start times are shown in milliseconds, and filters may leave out the moment itself.
+const MOMENT: SignedDuration = SignedDuration::from_millis(1);
+/// A filter may cut its moment down to the second.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
+
+/// Where to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepSource {
+    /// What runs. An instance that ends meanwhile is left out.
+    Running,
+    /// What has ended, and what runs where [`Engine::history_lists_running`] says so. May lag behind.
+    History,
 }
 
-impl Window {
-    /// As engines are asked: whole seconds, since some read no fractions, and a second wider at both ends, since some leave the
-    /// ends out.
-    pub(crate) fn asked(self) -> [(&'static str, String); 2] {
-        let second = |time: Timestamp, off: i64| {
-            let time = Timestamp::from_second(time.as_second() + off);
-            time.unwrap_or(if off < 0 { Timestamp::MIN } else { Timestamp::MAX }).to_string()
-        };
-        [("startedAfter", second(self.after, -1)), ("startedBefore", second(self.before, 2))]
-    }
+/// Root instances of a definition since a moment, page by page, the oldest first; each is given once. One page is in
+/// memory at a time.
+#[derive(Debug)]
+pub struct Sweep {
+    engine: Engine,
+    definition: String,
+    source: SweepSource,
+    /// Whatever started before it was given.
+    reached: Timestamp,
+    /// Rows from `reached` on that were read already: not zero while a whole page started at one moment.
+    offset: usize,
+    /// Rows that the engine counted from `reached` on, and how often they became fewer meanwhile.
+    total: Option<usize>,
+    shrunk: usize,
+    /// What was given and may be shown again.
+    given: HashMap<String, Timestamp>,
+    over: bool,
 }
 
 impl Engine {
-    /// Root instances of a definition that were started in the window, with their variables, each once and in the order of
-    /// their starting: runtime first, then history, so that one that ends between the reads is in the second.
+    /// Sweeps through the root instances of `definition` that started at `since` or later. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`crate::Fault::BadAnswer`] when a list may be incomplete, also because it has too many rows: ask for a shorter window.
-    pub async fn started(&self, definition: &str, window: Window) -> Result<Vec<Instance>, CallError> {
-        limits::name("definition key", definition).map_err(refused(Endpoint::Runtime, Operation::Started))?;
-        let protocol = self.protocol();
-        let mut found: HashMap<String, Instance> = HashMap::new();
-        for request in [protocol.started_running(definition, window), protocol.started_historic(definition, window)] {
-            let rows: Vec<Instance> = read_all(self.transport(), protocol, &request).await?;
-            // A filter that an engine does not know is ignored by it: the rows are checked.
-            let meant = |row: &Instance| {
-                let known = row.definition_key().is_none_or(|key| key == definition);
-                let then = row.start_time.is_none_or(|start| window.after <= start && start <= window.before);
-                known && then && row.is_root()
-            };
-            for row in rows.into_iter().filter(meant) {
-                // History comes last: it knows the end.
-                found.insert(row.id.clone(), row);
-            }
+    /// [`crate::Fault::Limit`] for a key that no engine has.
+    pub fn sweep(&self, definition: &str, since: Timestamp, source: SweepSource) -> Result<Sweep, CallError> {
+        let endpoint = endpoint(source);
+        limits::name("definition key", definition).map_err(refused(endpoint, Operation::Sweep))?;
+        Ok(Sweep {
+            engine: self.clone(),
+            definition: definition.to_owned(),
+            source,
+            reached: since,
+            offset: 0,
+            total: None,
+            shrunk: 0,
+            given: HashMap::new(),
+            over: false,
+        })
+    }
+
+    /// Whether [`SweepSource::History`] alone shows everything, running instances too, where history does not lag.
+    pub fn history_lists_running(&self) -> bool {
+        self.protocol().history_lists_running()
+    }
+}
+
+impl Sweep {
+    /// The next page, which may be empty; `None` after the last. After an error it can be called again, and asks the same.
+    ///
+    /// # Errors
+    /// [`crate::Fault::BadAnswer`] when the list may be incomplete: that is *unknown*, not *nothing more*.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Instance>>, CallError> {
+        if self.over {
+            return Ok(None);
         }
-        let mut instances: Vec<Instance> = found.into_values().collect();
-        instances.sort_by(|a, b| (a.start_time, &a.id).cmp(&(b.start_time, &b.id)));
-        Ok(instances)
+        let engine = self.engine.clone();
+        let (definition, protocol) = (self.definition.clone(), engine.protocol());
+        let after = self.reached.checked_sub(MOMENT).unwrap_or(Timestamp::MIN);
+        let asked = after.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let request = protocol.started_after(&definition, self.source, asked);
+        let answer = engine.transport().json(&protocol.paged(request.clone(), self.offset, PAGE_SIZE), None).await?;
+        let collection = match self.source {
+            SweepSource::Running => Instance::COLLECTION,
+            SweepSource::History => "historic-process-instances",
+        };
+        let page = protocol.page(answer, collection).map_err(|reason| bad_answer(&request, reason))?;
+        let page = Page { rows: read_rows::<Instance>(&request, page.rows)?, total: page.total, more: page.more };
+        self.take(&request, after, page).map(Some)
+    }
+
+    /// Decides what is new on a page, and how the next one is asked for.
+    fn take(
+        &mut self,
+        request: &Request<'_>,
+        after: Timestamp,
+        page: Page<Instance>,
+    ) -> Result<Vec<Instance>, CallError> {
+        let newest = in_order(&page.rows, after).map_err(|reason| bad_answer(request, reason))?;
+        if self.offset > 0 && page.total < self.total {
+            // A row before the offset went away, and one behind it moved up: from the beginning of this moment again.
+            self.shrunk += 1;
+            if self.shrunk >= ATTEMPTS {
+                return Err(bad_answer(request, "the list kept changing while it was read"));
+            }
+            (self.offset, self.total) = (0, None);
+            return Ok(Vec::new());
+        }
+        self.total = page.total;
+        let (taken, more) = (page.rows.len(), page.more);
+        let fresh: Vec<Instance> = page.rows.into_iter().filter(|row| !self.given.contains_key(&row.id)).collect();
+        let at_end = match (self.total, more) {
+            (Some(total), _) => self.offset + taken >= total,
+            (None, Some(more)) => !more,
+            (None, None) => taken == 0,
+        };
+        if at_end {
+            self.over = true;
+        } else if taken == 0 || (fresh.is_empty() && self.offset > 0) {
+            if self.total.is_some() || more == Some(true) || taken == ENGINE_PAGE_SIZE {
+                return Err(bad_answer(request, "more rows are announced than can be read"));
+            }
+            self.over = true;
+        }
+        for row in &fresh {
+            self.given.insert(row.id.clone(), row.start_time.unwrap_or(after));
+        }
+        match newest {
+            Some(newest) if newest > self.reached => {
+                (self.reached, self.offset, self.total, self.shrunk) = (newest, 0, None, 0);
+                let shown_again = newest.checked_sub(MOMENT + SLACK).unwrap_or(Timestamp::MIN);
+                self.given.retain(|_, start| *start >= shown_again);
+            }
+            Some(_) | None => self.offset += taken,
+        }
+        Ok(fresh.into_iter().filter(|row| self.belongs(row)).collect())
+    }
+
+    /// Flowable ignores query parameters that it does not know.
+    fn belongs(&self, instance: &Instance) -> bool {
+        instance.is_root() && instance.definition_key().is_none_or(|key| key == self.definition)
+    }
+}
+
+/// The latest start of a page, if its rows are in the order that was asked for and none is older than asked for.
+fn in_order(rows: &[Instance], after: Timestamp) -> Result<Option<Timestamp>, &'static str> {
+    let oldest = after.checked_sub(SLACK).unwrap_or(Timestamp::MIN);
+    let mut newest = None;
+    for row in rows {
+        let start = row.start_time.ok_or("an instance without a start time cannot be put in order")?;
+        if start < oldest {
+            return Err("instances that started earlier than asked for: the engine ignores startedAfter");
+        }
+        if newest.is_some_and(|newest| start < newest) {
+            return Err("instances out of order: the engine does not sort by startTime");
+        }
+        newest = Some(start);
+    }
+    Ok(newest)
+}
+
+fn endpoint(source: SweepSource) -> Endpoint {
+    match source {
+        SweepSource::Running => Endpoint::Runtime,
+        SweepSource::History => Endpoint::History,
     }
 }

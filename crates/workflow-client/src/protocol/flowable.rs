@@ -10,7 +10,7 @@ use super::body::{
 };
 use super::{Deployment, PROBE, Protocol};
 use crate::calls::Operation;
-use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter, Window};
+use crate::engine::{Acquire, CommentTarget, JobFailure, Start, SweepSource, TaskFilter};
 use crate::fault::Endpoint::{History, Jobs, Runtime};
 use crate::limits::LimitError;
 use crate::pages::{self, Page};
@@ -37,19 +37,24 @@ impl Protocol for Flowable {
         roots(Request::new(Operation::Historic, History, Method::GET, &HISTORY), definition, business_key)
     }
 
+    fn started_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
+        let request = match source {
+            SweepSource::Running => Request::new(Operation::Sweep, Runtime, Method::GET, &INSTANCES),
+            SweepSource::History => Request::new(Operation::Sweep, History, Method::GET, &HISTORY),
+        };
+        super::oldest_first(request, definition, after)
+    }
+
+    /// Written in the transaction of the start, unless the installation was made to write history later.
+    fn history_lists_running(&self) -> bool {
+        true
+    }
+
     /// The list form: the call for a single instance ignores `includeProcessVariables`.
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a> {
         Request::new(Operation::InstanceHistory, History, Method::GET, &HISTORY)
             .query("processInstanceId", instance)
             .query("includeProcessVariables", "true")
-    }
-
-    fn started_running<'a>(&self, definition: &'a str, window: Window) -> Request<'a> {
-        started(Request::new(Operation::Started, Runtime, Method::GET, &INSTANCES), definition, window)
-    }
-
-    fn started_historic<'a>(&self, definition: &'a str, window: Window) -> Request<'a> {
-        started(Request::new(Operation::Started, History, Method::GET, &HISTORY), definition, window)
     }
 
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
@@ -186,16 +191,6 @@ fn roots<'a>(request: Request<'a>, definition: &'a str, business_key: &'a str) -
     request
         .query("processDefinitionKey", definition)
         .query("businessKey", business_key)
-        .query("excludeSubprocesses", "true")
-        .query("includeProcessVariables", "true")
-}
-
-fn started<'a>(request: Request<'a>, definition: &'a str, window: Window) -> Request<'a> {
-    let [after, before] = window.asked();
-    request
-        .query("processDefinitionKey", definition)
-        .query(after.0, after.1)
-        .query(before.0, before.1)
         .query("excludeSubprocesses", "true")
         .query("includeProcessVariables", "true")
 }

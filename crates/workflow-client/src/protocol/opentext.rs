@@ -14,7 +14,7 @@ use super::body::{
 use super::{Deployment, PROBE, Protocol};
 use crate::answers::Definition;
 use crate::calls::Operation;
-use crate::engine::{Acquire, CommentTarget, JobFailure, Start, TaskFilter, Window};
+use crate::engine::{Acquire, CommentTarget, JobFailure, Start, SweepSource, TaskFilter};
 use crate::fault::Endpoint::{History, Jobs, Runtime};
 use crate::limits::LimitError;
 use crate::pages::{self, Page};
@@ -42,21 +42,24 @@ impl Protocol for OpenText {
         roots(request, definition, business_key)
     }
 
+    fn started_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
+        let request = match source {
+            SweepSource::Running => Request::new(Operation::Sweep, Runtime, Method::GET, &["process-instances"]),
+            SweepSource::History => {
+                Request::new(Operation::Sweep, History, Method::GET, &["historic-process-instances"])
+            }
+        };
+        super::oldest_first(request, definition, after)
+    }
+
+    /// History is a service of its own, and its samples show ended instances only.
+    fn history_lists_running(&self) -> bool {
+        false
+    }
+
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a> {
         Request::new(Operation::InstanceHistory, History, Method::GET, &["historic-process-instances", instance])
             .query("includeProcessVariables", "true")
-    }
-
-    fn started_running<'a>(&self, definition: &'a str, window: Window) -> Request<'a> {
-        started(Request::new(Operation::Started, Runtime, Method::GET, &["process-instances"]), definition, window)
-    }
-
-    fn started_historic<'a>(&self, definition: &'a str, window: Window) -> Request<'a> {
-        started(
-            Request::new(Operation::Started, History, Method::GET, &["historic-process-instances"]),
-            definition,
-            window,
-        )
     }
 
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
@@ -192,16 +195,6 @@ fn roots<'a>(request: Request<'a>, definition: &'a str, business_key: &'a str) -
     request
         .query("processDefinitionKey", definition)
         .query("businessKey", business_key)
-        .query("excludeSubprocesses", "true")
-        .query("includeProcessVariables", "true")
-}
-
-fn started<'a>(request: Request<'a>, definition: &'a str, window: Window) -> Request<'a> {
-    let [after, before] = window.asked();
-    request
-        .query("processDefinitionKey", definition)
-        .query(after.0, after.1)
-        .query(before.0, before.1)
         .query("excludeSubprocesses", "true")
         .query("includeProcessVariables", "true")
 }

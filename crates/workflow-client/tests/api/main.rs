@@ -9,4 +9,5 @@ mod jobs_and_tasks;
 mod lists;
 mod models;
 mod server;
+mod sweeps;
 mod tokens;
