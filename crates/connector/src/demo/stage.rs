@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use consumer_engine::{ledger_topic, state_topic};
 use emulator::demo::{Desk, Publisher, Received, Tail, Totals};
 use emulator::{BrokerError, EmbeddedBroker, Emulator, Options, Switches};
-use event_model::{DeadLetter, EventSchema, JobRecord, Schemas};
+use event_model::{DeadLetter, EventSchema, JobRecord, Schemas, replay_topic_of};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -65,7 +65,8 @@ impl Stage {
         let source_topic = flow.source.topics.first().context("the flow reads nothing")?.clone();
         let (replies, dead_letters) = (flow.reply.topic.clone(), DeadLetter::topic_of(&flow.name));
         let (jobs, ledger) = (JobRecord::topic_of(&flow.name), ledger_topic(&flow.name));
-        for topic in [&*source_topic, &*replies, &*dead_letters, &*jobs, &*ledger, &*state_topic(&flow.name)] {
+        let (state, replay) = (state_topic(&flow.name), replay_topic_of(&flow.name));
+        for topic in [&*source_topic, &*replies, &*dead_letters, &*jobs, &*ledger, &*state, &*replay] {
             broker.create_topic(topic, PARTITIONS)?;
         }
         let source = Publisher::connect(broker.bootstrap_servers(), &source_topic)?;
