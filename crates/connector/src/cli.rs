@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// The Kafka topics of the flows.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// The offsets that the flows have committed.
+    #[command(subcommand)]
+    Offsets(OffsetsCommand),
     /// The process models of the flows.
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -89,6 +92,32 @@ pub(crate) enum TopicsCommand {
         /// Also make missing source and reply topics, which belong to other systems: for trying things out.
         #[arg(long)]
         all: bool,
+    },
+    /// Bring ours to the partition count of a source topic that grew; the flow, which halts meanwhile, goes on by itself.
+    Grow {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        /// Only this flow.
+        #[arg(long)]
+        flow: Option<String>,
+    },
+}
+
+/// What to do with offsets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OffsetsCommand {
+    /// Let a partition go on whose unread records retention removed. Holds for this loss only.
+    AcceptLoss {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        /// The flow.
+        #[arg(long)]
+        flow: String,
+        /// The partition.
+        #[arg(long)]
+        partition: i32,
     },
 }
 

@@ -9,6 +9,7 @@ mod letters;
 mod logging;
 mod models;
 mod monitoring;
+mod offsets;
 mod run;
 mod setup;
 mod topics;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, DlqCommand, ModelsCommand, TopicsCommand};
+use cli::{Cli, Command, DlqCommand, ModelsCommand, OffsetsCommand, TopicsCommand};
 
 /// Records are born on one thread and die on another, thousands a second, which glibc's allocator answers with a quarter of the
 /// time and three times the memory.
@@ -67,6 +68,12 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
         Command::Check { config } => setup::check(&config),
         Command::Topics(TopicsCommand::Create { config, partitions, all }) => {
             topics::create(setup::load(&config)?, partitions, all).await
+        }
+        Command::Topics(TopicsCommand::Grow { config, flow }) => {
+            topics::grow(setup::load(&config)?, flow.as_deref()).await
+        }
+        Command::Offsets(OffsetsCommand::AcceptLoss { config, flow, partition }) => {
+            offsets::accept_loss(setup::load(&config)?, &flow, partition).await
         }
         Command::Dlq(DlqCommand::List { config, choice, limit, json }) => {
             letters::list(setup::load(&config)?, choice, limit, json).await

@@ -1,6 +1,6 @@
 //! `xconnector models deploy`.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::setup::{self, Setup};
 
@@ -11,12 +11,7 @@ use crate::setup::{self, Setup};
 #[allow(clippy::print_stdout, reason = "the command's answer")]
 pub(crate) async fn deploy(setup: Setup, only: Option<&str>) -> anyhow::Result<()> {
     let engine = setup::engine(&setup.settings.engine)?;
-    let chosen: Vec<_> = setup.flows.iter().filter(|flow| only.is_none_or(|name| name == &*flow.name)).collect();
-    if chosen.is_empty() {
-        let names: Vec<&str> = setup.flows.iter().map(|flow| &*flow.name).collect();
-        bail!("there is no such flow; the flows are {}", names.join(", "));
-    }
-    for flow in chosen {
+    for flow in setup::chosen(&setup.flows, only)? {
         for file in &flow.models {
             let xml = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
             let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("model");

@@ -55,15 +55,22 @@ async fn metrics(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse
     }
 }
 
-/// Ready: every flow holds partitions, or is at least up to be given some, and its gate is open.
+/// Ready: every flow holds partitions, or is at least up to be given some, its gate is open, and it waits for no operator.
 async fn ready(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse {
     let mut lines = String::new();
     let mut all = true;
     for (flow, status) in &monitoring.flows {
         let status = status.borrow();
-        all &= status.gate_open;
+        all &= status.gate_open && status.misfit.is_none() && status.awaiting_word == 0;
         let gate = if status.gate_open { "the engine is well" } else { "paused: the engine is not well, see the log" };
-        lines.push_str(&format!("{flow}: {} partitions, {gate}\n", status.partitions.len()));
+        lines.push_str(&format!("{flow}: {} partitions, {gate}", status.partitions.len()));
+        if let Some(counts) = &status.misfit {
+            lines.push_str(&format!("; halted: its topics differ in partition count, {counts}"));
+        }
+        if status.awaiting_word > 0 {
+            lines.push_str(&format!("; {} partitions wait for a loss to be accepted", status.awaiting_word));
+        }
+        lines.push('\n');
     }
     (if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
 }

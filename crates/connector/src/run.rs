@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
 use event_model::{JobRecord, Partition, replay_topic_of};
 use flow_config::{Compensate, Flow};
-use flow_core::{EndpointPolicy, GatePolicy, RetryPolicy, TopicId};
+use flow_core::{EndpointPolicy, GatePolicy, OnLost, RetryPolicy, TopicId};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -220,6 +220,7 @@ fn engine_settings(
             flow_config::GroupProtocol::Consumer => GroupProtocol::Consumer,
             flow_config::GroupProtocol::Classic => GroupProtocol::Classic,
         },
+        ledger_window: topics::LEDGER_WINDOW,
         drain_within: settings.drain_timeout,
         weight: flow.limits.weight,
         flow_core: core_settings(settings, flow, topics.len()),
@@ -256,6 +257,10 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
         give_up_after: flow.limits.give_up_after,
         lease_term: flow_config::LEASE_TERM,
         ledger_entries: flow.limits.ledger_entries,
+        on_lost: match flow.source.on_lost {
+            flow_config::OnLost::Pause => OnLost::Pause,
+            flow_config::OnLost::Continue => OnLost::Continue,
+        },
         delete_doubles: flow.compensate == Compensate::Delete,
         seed: rand::random(),
     }

@@ -74,6 +74,19 @@ pub(crate) fn check(config: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The flow of that name, or all of them.
+///
+/// # Errors
+/// There is none; the text lists those that there are.
+pub(crate) fn chosen<'a>(flows: &'a [Flow], only: Option<&str>) -> anyhow::Result<Vec<&'a Flow>> {
+    let chosen: Vec<&Flow> = flows.iter().filter(|flow| only.is_none_or(|name| name == &*flow.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = flows.iter().map(|flow| &*flow.name).collect();
+        anyhow::bail!("there is no such flow; the flows are {}", names.join(", "));
+    }
+    Ok(chosen)
+}
+
 /// The workflow engine's client.
 ///
 /// # Errors

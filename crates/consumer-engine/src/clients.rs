@@ -29,6 +29,8 @@ pub(crate) fn reader(settings: &Settings) -> ClientConfig {
         .set("queued.max.messages.kbytes", "4096")
         .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100")
+        // A leader of the classic protocol hands out new partitions when it sees them.
+        .set("topic.metadata.refresh.interval.ms", "60000")
         .set("statistics.interval.ms", "1000");
     let mut config = merge(config, base(settings, "reader"));
     config

@@ -229,10 +229,15 @@ impl<H: Handler> Committer<H> {
         }
         let mut offsets = TopicPartitionList::new();
         for line in &batch.offsets {
-            if line.init {
-                self.produce(&books::init(&self.state, line.partition), batch.resolved.len())?;
+            let Some(role) = self.settings.topics.get(usize::from(line.topic.0)) else { continue };
+            let source = &role.name;
+            if let Some(first) = line.news.first {
+                let begun = books::first(&self.state, line.partition, source, first, &role.start_from.to_string());
+                self.produce(&begun, batch.resolved.len())?;
             }
-            let Some(source) = self.names.get(usize::from(line.topic.0)) else { continue };
+            if let Some(layout) = line.news.layout {
+                self.produce(&books::layout(&self.state, line.partition, layout), batch.resolved.len())?;
+            }
             let (metadata, spilled) = line.progress.encode(self.settings.writer());
             if let Some(bytes) = spilled {
                 self.produce(&books::map(&self.state, line.partition, source, bytes), batch.resolved.len())?;

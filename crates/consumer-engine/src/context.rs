@@ -80,7 +80,7 @@ impl<W: Send + Sync + 'static> ClientContext for Membership<W> {
                 // The last stable offset is where a read_committed reader's log ends.
                 let end = if of.ls_offset >= 0 { of.ls_offset } else { of.hi_offset };
                 if *partition >= 0 && end >= 0 {
-                    self.log_ends.set(*id, Partition::new(*partition), end, of.next_offset);
+                    self.log_ends.set(*id, Partition::new(*partition), end);
                 }
             }
         }

@@ -30,9 +30,11 @@ pub(crate) enum Done<O> {
     Probed(Result<(), Failure>),
     Restored(Partition, Restored, Epoch),
     LogEnds(Partition, Vec<(TopicId, NextOffset)>, Epoch),
+    Ranges(Partition, Vec<(TopicId, NextOffset, NextOffset)>, Epoch),
+    Fits(bool),
 }
 
-/// Which ownership of a partition is meant: it moves with every assignment and every loss.
+/// Which ownership of a partition is meant: it moves with every assignment, every loss and every restore.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
 
@@ -64,6 +66,7 @@ impl<H: Handler> Performer<H> {
             Effect::Probe => self.probe(),
             Effect::Commit(batch) => return self.commit(batch),
             Effect::LogEnds(partition) => self.log_ends(partition),
+            Effect::Ranges(partition) => self.ranges(partition),
             Effect::Restore(partition) => self.restore(partition),
             Effect::Start(partition, positions) => return self.command(Command::Start(partition, positions)),
             Effect::Pause(partition) => return self.command(Command::Pause(partition)),
@@ -103,6 +106,10 @@ impl<H: Handler> Performer<H> {
             Done::LogEnds(partition, ends, epoch) => {
                 (now(partition) == epoch).then_some(Input::LogEnds(partition, ends))
             }
+            Done::Ranges(partition, ranges, epoch) => {
+                (now(partition) == epoch).then_some(Input::Ranges(partition, ranges))
+            }
+            Done::Fits(fits) => Some(Input::Fits(fits)),
         }
     }
 
@@ -123,6 +130,9 @@ impl<H: Handler> Performer<H> {
         let words = ["accepted", "filtered", "dead-lettered", "duplicate", "repeated"];
         for (how, count) in words.into_iter().zip(counts) {
             self.telemetry.resolved(&self.flow, how, count);
+        }
+        for line in batch.offsets.iter().filter(|line| line.news.lost > 0) {
+            self.telemetry.lost(&self.flow, &self.topics, line);
         }
     }
 
@@ -167,12 +177,17 @@ impl<H: Handler> Performer<H> {
         });
     }
 
-    fn restore(&self, partition: Partition) {
+    fn restore(&mut self, partition: Partition) {
+        self.epochs.entry(partition).or_default().0 += 1;
         self.read(partition, "what is committed", Restorer::restore, Done::Restored);
     }
 
     fn log_ends(&self, partition: Partition) {
         self.read(partition, "the logs' ends", Restorer::log_ends, Done::LogEnds);
+    }
+
+    fn ranges(&self, partition: Partition) {
+        self.read(partition, "where the logs begin and end", Restorer::ranges, Done::Ranges);
     }
 
     /// Reads by the second client, off the loop, until it succeeds.

@@ -19,6 +19,7 @@ use crate::effects::{Done, Performer};
 use crate::endpoint::{Endpoint, Place};
 use crate::error::EngineError;
 use crate::handler::Handler;
+use crate::layout::Layout;
 use crate::reader::{Command, Read, Reader};
 use crate::restore::Restorer;
 use crate::settings::Settings;
@@ -84,6 +85,7 @@ struct Engine<'a, H: Handler> {
     outcomes: mpsc::UnboundedReceiver<Outcome<H::Work, H::Output>>,
     threads: Vec<JoinHandle<()>>,
     log_ends: LogEnds,
+    layout: Arc<Layout>,
     /// Tells the committer to ask the broker nothing again.
     stop: Arc<AtomicBool>,
     status: &'a watch::Sender<Status>,
@@ -122,7 +124,12 @@ impl<'a, H: Handler> Engine<'a, H> {
         };
         let consumer: Arc<BaseConsumer<Membership<H::Work>>> =
             Arc::new(clients::reader(&settings).create_with_context(membership).map_err(client)?);
-        let restorer = Restorer::new(settings.clone(), telemetry.clone()).map_err(client)?;
+        let layout = Arc::new(Layout::default());
+        let restorer = Restorer::new(settings.clone(), layout.clone(), telemetry.clone()).map_err(client)?;
+        let watch = restorer.watch();
+        let told = done.clone();
+        // Ends with the loop that it tells.
+        tokio::spawn(watch.run(move |fits| told.send(Done::Fits(fits)).is_ok()));
         let stop = Arc::new(AtomicBool::new(false));
         let (s, h, c, t) = ((*settings).clone(), handler.clone(), consumer.clone(), telemetry.clone());
         let stopping = stop.clone();
@@ -141,6 +148,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             names: topics.clone(),
             telemetry: telemetry.clone(),
             again: VecDeque::new(),
+            told_to: HashMap::new(),
         };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let name = format!("{name}-{flow}");
@@ -184,6 +192,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             outcomes: outcome_receiver,
             threads,
             log_ends,
+            layout,
             stop,
             status,
             origin,
@@ -200,6 +209,8 @@ impl<'a, H: Handler> Engine<'a, H> {
     }
 
     async fn turn(&mut self, shutdown: &mut watch::Receiver<bool>) -> Result<(), EngineError> {
+        // Until the topics were looked at, nobody knows whether they fit.
+        self.step(Input::Fits(false))?;
         let mut tick = tokio::time::interval(STATUS_EVERY);
         let mut done = Vec::new();
         loop {
@@ -244,10 +255,18 @@ impl<'a, H: Handler> Engine<'a, H> {
         match read {
             Read::Records(records) => self.step(Input::Records(records)),
             Read::Out(detail) => Err(EngineError::ConsumerOut { flow: self.settings.flow.to_string(), detail }),
+            Read::Ended(ends) => {
+                for (topic, partition, position) in ends {
+                    self.step(Input::ReachedEnd(topic, partition, position))?;
+                }
+                Ok(())
+            }
+            Read::OutOfRange => self.step(Input::OutOfRange),
             Read::Started(partition) => self.step(Input::Started(partition)),
             Read::Assigned(partitions) => {
                 tracing::info!(flow = %self.settings.flow, partitions = self.names(&partitions), "partitions assigned");
                 self.performer.moved(&partitions);
+                partitions.iter().for_each(|(_, partition)| self.layout.assigned(partition.get()));
                 self.step(Input::Assigned(partitions))
             }
             Read::Revoked(partitions, callback) => {
@@ -305,6 +324,8 @@ impl<'a, H: Handler> Engine<'a, H> {
             partitions: partitions.collect(),
             in_flight: self.flow.in_flight(),
             gate_open: endpoint.closed.is_none(),
+            misfit: self.layout.misfit(),
+            awaiting_word: self.flow.awaiting_word(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);

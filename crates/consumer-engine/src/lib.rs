@@ -6,7 +6,8 @@
 //! - the reader thread polls the consumer and lets the handler decode (`reader`),
 //! - the loop steps the state machine and performs its effects (`engine`),
 //! - the committer thread owns the producer (`committer`),
-//! - a second client reads committed positions (`restore`), and ends what a dead member left open (`fence`).
+//! - a second client reads committed positions (`restore`), ends what a dead member left open (`fence`), and watches the topics'
+//!   partition counts (`layout`).
 
 mod books;
 mod clients;
@@ -19,7 +20,10 @@ mod engine;
 mod error;
 mod fence;
 mod handler;
+mod layout;
+mod log_reader;
 mod native;
+mod offsets;
 mod reader;
 mod restore;
 mod settings;
@@ -32,7 +36,8 @@ pub use endpoint::Endpoint;
 pub use engine::run;
 pub use error::EngineError;
 pub use handler::{Handler, Prepared};
+pub use offsets::{Accepted, accept_loss};
 pub use settings::{Delivery, GroupProtocol, Settings, StartFrom, TopicRole};
 pub use status::{PartitionStatus, Status};
 pub use telemetry::Telemetry;
-pub use topics::{TopicSpec, create_topics, partition_counts};
+pub use topics::{TopicSpec, create_topics, grow_topics, partition_counts};

@@ -1,6 +1,6 @@
 //! The reader thread: the only one that polls the consumer, and the one that decodes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use event_model::{Coordinates, NextOffset, Offset, Partition, Record};
 use flow_core::{Delivered, Plan, Reason, TopicId};
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc;
@@ -35,6 +35,10 @@ pub(crate) enum Read<W> {
     Lost(Vec<(TopicId, Partition)>),
     Started(Partition),
     Records(Vec<Delivered<W>>),
+    /// Everything below these positions was told, or is never delivered.
+    Ended(Vec<(TopicId, Partition, NextOffset)>),
+    /// What was to be read is not in some log any more.
+    OutOfRange,
     /// The consumer is of no use any more.
     Out(String),
 }
@@ -59,6 +63,8 @@ pub(crate) struct Reader<H: Handler> {
     pub telemetry: Arc<Telemetry>,
     /// Starts that failed, with the time to try them again.
     pub again: VecDeque<(Instant, Command)>,
+    /// One past the last record that was told, of each topic partition.
+    pub told_to: HashMap<(TopicId, Partition), i64>,
 }
 
 impl<H: Handler> Reader<H> {
@@ -106,6 +112,11 @@ impl<H: Handler> Reader<H> {
             // The partition went away meanwhile, and its revoke is on its way to the loop: nothing is lost.
             return tracing::debug!(flow = %self.settings.flow, ?command, %error, "the reader could not obey");
         };
+        let stopped = error.rdkafka_error_code() == Some(RDKafkaErrorCode::State);
+        if stopped && !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+            // The eager protocol moves all partitions or none: only a new member can begin at a position of its own.
+            return self.send(Read::Out(format!("partition {} stands still: {error}", partition.get())));
+        }
         if self.holds(*partition) {
             tracing::warn!(flow = %self.settings.flow, partition = partition.get(), %error, "the partition cannot be started; trying again");
             self.again.push_back((Instant::now() + START_AGAIN, command));
@@ -117,7 +128,8 @@ impl<H: Handler> Reader<H> {
         self.names.iter().all(|name| assignment.find_partition(name, partition.get()).is_some())
     }
 
-    fn start(&self, partition: Partition, positions: &[(TopicId, NextOffset)]) -> Result<(), KafkaError> {
+    fn start(&mut self, partition: Partition, positions: &[(TopicId, NextOffset)]) -> Result<(), KafkaError> {
+        self.told_to.retain(|(_, started), _| *started != partition);
         let mut list = TopicPartitionList::new();
         for (topic, position) in positions {
             if let Some(name) = self.names.get(usize::from(topic.0)) {
@@ -134,7 +146,8 @@ impl<H: Handler> Reader<H> {
             // A fetcher that an out-of-range placeholder stopped cannot seek: begin anew at the position.
             self.consumer.incremental_unassign(&self.list(partition))?;
             self.send(Read::Started(partition));
-            return self.consumer.incremental_assign(&list);
+            self.consumer.incremental_assign(&list)?;
+            return self.consumer.resume(&self.list(partition));
         }
         // Told before records flow, and through the same channel: whatever the loop got earlier was read at the placeholder.
         self.send(Read::Started(partition));
@@ -149,21 +162,59 @@ impl<H: Handler> Reader<H> {
         list
     }
 
-    fn poll(&self) {
+    fn poll(&mut self) {
         let mut records = Vec::new();
+        let (mut ended, mut out_of_range) = (BTreeSet::new(), false);
         let mut wait = POLL;
         while records.len() < CHUNK {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => records.extend(self.delivered(&message)),
                 // rdkafka does not say of which topic.
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(error)) => self.refused(&error),
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(Err(error)) => {
+                    out_of_range |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset);
+                    self.refused(&error);
+                }
             }
             wait = Duration::ZERO;
         }
+        for record in &records {
+            self.told_to.insert((record.topic, record.partition), record.offset.get() + 1);
+        }
         if !records.is_empty() {
             self.send(Read::Records(records));
+        }
+        if !ended.is_empty() {
+            self.ended(&ended);
+        }
+        if out_of_range {
+            self.send(Read::OutOfRange);
+        }
+    }
+
+    /// The client's position passes what is never delivered (markers, aborted records); a seek or a new assignment forgets it. What
+    /// lies below it was told: both come out of one queue, and this thread alone empties it.
+    fn ended(&mut self, partitions: &BTreeSet<i32>) {
+        let positions = match self.consumer.position() {
+            Ok(positions) => positions,
+            Err(error) => {
+                return tracing::debug!(flow = %self.settings.flow, %error, "the positions cannot be read");
+            }
+        };
+        let mut ends = Vec::new();
+        for element in positions.elements() {
+            let topic = self.names.iter().position(|name| &**name == element.topic());
+            let (Some(index), KafkaOffset::Offset(position)) = (topic, element.offset()) else { continue };
+            let place = (TopicId(index as u16), Partition::new(element.partition()));
+            let beyond = self.told_to.get(&place).is_none_or(|told_to| position > *told_to);
+            if partitions.contains(&element.partition()) && beyond {
+                self.told_to.insert(place, position);
+                ends.push((place.0, place.1, NextOffset::new(position)));
+            }
+        }
+        if !ends.is_empty() {
+            self.send(Read::Ended(ends));
         }
     }
 
@@ -174,6 +225,9 @@ impl<H: Handler> Reader<H> {
         tracing::warn!(flow = %self.settings.flow, %error, "the consumer reports an error");
         if let Some((code, detail)) = self.consumer.client().fatal_error() {
             self.send(Read::Out(format!("{code:?}: {detail}")));
+        } else if error.rdkafka_error_code() == Some(RDKafkaErrorCode::LogTruncation) {
+            // It stands still somewhere and does not say where.
+            self.send(Read::Out(format!("a leader lost records that were read: {error}")));
         }
     }
 

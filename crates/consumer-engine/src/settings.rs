@@ -1,6 +1,7 @@
 //! What an engine is told at its start.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,16 @@ pub enum StartFrom {
     Timestamp(i64),
 }
 
+impl fmt::Display for StartFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartFrom::Earliest => f.write_str("earliest"),
+            StartFrom::Latest => f.write_str("latest"),
+            StartFrom::Timestamp(ms) => write!(f, "{ms} ms since 1970"),
+        }
+    }
+}
+
 /// A topic that the flow reads; its place in the list is its `TopicId`.
 #[derive(Clone, Debug)]
 pub struct TopicRole {
@@ -62,6 +73,8 @@ pub struct Settings {
     pub group_protocol: GroupProtocol,
     /// The topics; all have the same number of partitions.
     pub topics: Vec<TopicRole>,
+    /// How long the ledger topic keeps its entries.
+    pub ledger_window: Duration,
     /// How long calls in flight may take to end when partitions are taken back, or at shutdown.
     pub drain_within: Duration,
     /// The flow's share of its endpoint where calls in flight are scarce, from 1 to 1,000.

@@ -15,6 +15,10 @@ pub struct Status {
     pub in_flight: usize,
     /// Whether calls may leave towards the engine.
     pub gate_open: bool,
+    /// Why nothing is worked on: the partition counts of the flow's topics.
+    pub misfit: Option<String>,
+    /// Partitions that wait for an operator to accept a loss.
+    pub awaiting_word: usize,
 }
 
 impl Status {
@@ -38,29 +42,21 @@ pub struct PartitionStatus {
     pub lag: Vec<u64>,
 }
 
-/// The ends of the logs, and how far they are fetched, as the reader's statistics last told them.
+/// The ends of the logs as the reader's statistics last told them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LogEnds(Arc<Mutex<HashMap<(TopicId, Partition), Log>>>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Log {
-    end: i64,
-    fetched_to: i64,
-}
+pub(crate) struct LogEnds(Arc<Mutex<HashMap<(TopicId, Partition), i64>>>);
 
 impl LogEnds {
-    pub(crate) fn set(&self, topic: TopicId, partition: Partition, end: i64, fetched_to: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition), Log { end, fetched_to });
+    pub(crate) fn set(&self, topic: TopicId, partition: Partition, end: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition), end);
     }
 
-    /// The lag of a partition by topic; zero where the end is not known yet. What lies between the last record and the end
-    /// (transaction markers) is no lag: nothing is in memory, and everything is fetched.
+    /// The lag of a partition by topic; zero where the end is not known yet.
     pub(crate) fn lag(&self, view: &PartitionView) -> Vec<u64> {
         let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(index, frontier): (usize, &event_model::NextOffset)| {
-            let log = ends.get(&(TopicId(index as u16), view.partition)).copied().unwrap_or_default();
-            let done = view.held == 0 && log.fetched_to >= log.end;
-            if done { 0 } else { u64::try_from(log.end - frontier.get()).unwrap_or(0) }
+            let end = ends.get(&(TopicId(index as u16), view.partition)).copied().unwrap_or_default();
+            u64::try_from(end - frontier.get()).unwrap_or(0)
         };
         view.frontiers.iter().enumerate().map(of).collect()
     }

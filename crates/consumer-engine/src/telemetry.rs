@@ -5,7 +5,8 @@ mod endpoint;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_core::{EndpointView, Fault, Notice, TopicId};
+use event_model::NextOffset;
+use flow_core::{EndpointView, Fault, Notice, Progressed, TopicId};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -60,6 +61,11 @@ pub struct Telemetry {
     jobs_left: Family<OfFlow, Counter>,
     fenced: Family<OfFlow, Counter>,
     uncertain: Family<OfFlow, Counter>,
+    lost: Family<OfPartition, Counter>,
+    losses: Family<OfPartition, Gauge>,
+    unplaced: Family<OfKind, Counter>,
+    halted: Family<OfFlow, Gauge>,
+    readers_renewed: Family<OfFlow, Counter>,
 }
 
 fn durations() -> Histogram {
@@ -91,6 +97,11 @@ impl Telemetry {
             jobs_left: Family::default(),
             fenced: Family::default(),
             uncertain: Family::default(),
+            lost: Family::default(),
+            losses: Family::default(),
+            unplaced: Family::default(),
+            halted: Family::default(),
+            readers_renewed: Family::default(),
         };
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
         let help = "Age of the oldest record that is read and not finished; 0 when nothing waits";
@@ -118,6 +129,17 @@ impl Telemetry {
         r.register("fenced_producers", help, telemetry.fenced.clone());
         let help = "Offsets that an earlier owner may have begun, at take-overs: they are looked up first";
         r.register("uncertain_offsets", help, telemetry.uncertain.clone());
+        let help = "Offsets that retention removed unfinished, once a committed transaction has passed them";
+        r.register("records_lost", help, telemetry.lost.clone());
+        let help =
+            "Offsets that retention removed unfinished, of a partition that waits for an operator to accept that";
+        r.register("loss_to_accept_offsets", help, telemetry.losses.clone());
+        let help = "Partitions that went on without a usable committed offset: missing, or beyond the log's end";
+        r.register("offsets_unusable", help, telemetry.unplaced.clone());
+        let help = "1 while the flow halts because its topics differ in partition count: see `xconnector topics grow`";
+        r.register("flow_halted", help, telemetry.halted.clone());
+        let help = "Readers of ledger or state that fell silent and were made anew";
+        r.register("restore_readers_renewed", help, telemetry.readers_renewed.clone());
         Arc::new(telemetry)
     }
 
@@ -146,6 +168,37 @@ impl Telemetry {
         if count > 0 {
             self.resolutions.get_or_create(&kind(flow, how)).inc_by(count);
         }
+    }
+
+    /// A committed transaction passed what retention had removed.
+    pub(crate) fn lost(&self, flow: &str, topics: &[Arc<str>], line: &Progressed) {
+        let name = topics.get(usize::from(line.topic.0)).map_or("?", |name| name);
+        let (label, offsets) = (of_partition(flow, name, line.partition.get()), line.news.lost);
+        self.lost.get_or_create(&label).inc_by(offsets);
+        self.losses.remove(&label);
+        tracing::warn!(flow, topic = name, partition = label.partition, offsets, "went on behind what is lost");
+    }
+
+    /// Whether the flow halts, with the partition counts.
+    pub(crate) fn misfit(&self, flow: &str, counts: Option<&str>) {
+        self.halted.get_or_create(&of_flow(flow)).set(i64::from(counts.is_some()));
+        match counts {
+            Some(counts) => {
+                self.pauses.get_or_create(&kind(flow, "partition-counts-differ")).inc();
+                tracing::error!(
+                    flow,
+                    counts,
+                    "the flow halts: its topics differ in partition count; where a source topic grew, `xconnector topics grow` brings ours \
+                     to its count, and the flow goes on by itself"
+                );
+            }
+            None => tracing::info!(flow, "the topics have the same partition count again; the flow goes on"),
+        }
+    }
+
+    pub(crate) fn reader_renewed(&self, flow: &str, at: &str, end: i64) {
+        self.readers_renewed.get_or_create(&of_flow(flow)).inc();
+        tracing::warn!(flow, at, end, "a reader of ledger or state fell silent before its end; made anew");
     }
 
     /// Shows the snapshot.
@@ -179,6 +232,7 @@ impl Telemetry {
             self.lag_seconds.remove(&label);
             self.held.remove(&label);
             self.paused.remove(&label);
+            self.losses.remove(&label);
         }
     }
 
@@ -229,6 +283,61 @@ impl Telemetry {
             }
             Notice::Resumed(partition) => {
                 tracing::info!(flow, partition = partition.get(), "the partition reads again")
+            }
+            Notice::Lost(loss) => {
+                let name = topics.get(usize::from(loss.topic.0)).map_or("?", |name| name);
+                let label = of_partition(flow, name, loss.partition.get());
+                let (committed, log_start, offsets) = (loss.committed.get(), loss.log_start.get(), loss.offsets);
+                if loss.waits {
+                    self.losses.get_or_create(&label).set(i64::try_from(offsets).unwrap_or(i64::MAX));
+                    self.pauses.get_or_create(&kind(flow, "records-lost")).inc();
+                }
+                let then = if loss.waits {
+                    "the partition waits for `xconnector offsets accept-loss`"
+                } else {
+                    "the partition goes on with what is left"
+                };
+                tracing::error!(
+                    flow,
+                    topic = name,
+                    partition = label.partition,
+                    committed,
+                    log_start,
+                    offsets,
+                    "retention removed records before they were finished; {then}"
+                );
+            }
+            Notice::Unplaced(surprise) => {
+                let name = topics.get(usize::from(surprise.topic.0)).map_or("?", |name| name);
+                let why = if surprise.committed.is_some() { "beyond-end" } else { "missing" };
+                self.unplaced.get_or_create(&kind(flow, why)).inc();
+                tracing::error!(
+                    flow,
+                    topic = name,
+                    partition = surprise.partition.get(),
+                    why,
+                    committed = surprise.committed.map(NextOffset::get),
+                    goes_on_at = surprise.at.get(),
+                    unaccounted = surprise.unaccounted,
+                    "the committed offset cannot be used (expired, deleted, or the topic was made anew); everything from here on is \
+                     looked up first"
+                );
+            }
+            Notice::OutOfRange(partition) => {
+                let partition = partition.get();
+                tracing::warn!(
+                    flow,
+                    partition,
+                    "what was to be read is not in the log any more; finding out what is left"
+                );
+            }
+            Notice::Moved(partition, left) => {
+                tracing::info!(
+                    flow,
+                    partition = partition.get(),
+                    ?left,
+                    "keys came from other partitions: everything is looked up first"
+                );
             }
             Notice::Uncertain(partition, offsets) => {
                 self.uncertain.get_or_create(&of_flow(flow)).inc_by(offsets);

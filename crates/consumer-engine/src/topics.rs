@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -33,6 +33,18 @@ pub fn partition_counts(
     let metadata = consumer.fetch_metadata(None, WITHIN)?;
     let existing = metadata.topics().iter().filter(|topic| topic.error().is_none());
     Ok(existing.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}
+
+/// Gives topics more partitions; those that have as many are left as they are.
+pub async fn grow_topics(
+    bootstrap_servers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[(String, usize)],
+) -> KafkaResult<()> {
+    let admin: AdminClient<DefaultClientContext> = clients::admin(bootstrap_servers, properties).create()?;
+    let more: Vec<NewPartitions<'_>> = topics.iter().map(|(name, count)| NewPartitions::new(name, *count)).collect();
+    let results = admin.create_partitions(&more, &AdminOptions::new().operation_timeout(Some(WITHIN))).await?;
+    results.into_iter().try_for_each(|result| result.map(drop).map_err(|(_, code)| KafkaError::AdminOp(code)))
 }
 
 /// Makes topics with the broker's default replication; those that exist are left as they are. The names of the new ones.

@@ -19,8 +19,8 @@ pub use check::{CheckReport, check};
 pub use environment::Environment;
 pub use expression::Expression;
 pub use flow::{
-    Action, Compensate, Flow, Job, LaneKey, Limits, OnExhausted, OnNull, PlanError, Planned, PlannedAction, Publish,
-    Reply, Source, StartFrom, Step, Variables,
+    Action, Compensate, Flow, Job, LaneKey, Limits, OnExhausted, OnLost, OnNull, PlanError, Planned, PlannedAction,
+    Publish, Reply, Source, StartFrom, Step, Variables,
 };
 pub use problem::Problem;
 pub use settings::{

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use event_model::{Offset, Partition};
+use event_model::{NextOffset, Offset, Partition};
 
 use crate::fate::Reason;
 use crate::input::{RecordId, TopicId};
+use crate::layout::Layout;
 use crate::ledger::Remembered;
 use crate::progress::Progress;
 use crate::time::Moment;
@@ -76,8 +77,21 @@ pub struct Progressed {
     pub partition: Partition,
     /// What to write.
     pub progress: Progress,
-    /// Whether the state topic is to say that this partition was begun.
-    pub init: bool,
+    /// What else of it is to be written.
+    pub news: News,
+    /// Which ownership of the partition it is of.
+    pub(crate) owned_since: Moment,
+}
+
+/// What the transaction of a topic partition's line says for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The state topic is to say that this topic partition was begun, and where.
+    pub first: Option<NextOffset>,
+    /// The state topic is to say what partition count the partition's books are made for.
+    pub layout: Option<Layout>,
+    /// Offsets that this line passes because retention removed them.
+    pub lost: u64,
 }
 
 /// Why a transaction failed, as far as it matters here.

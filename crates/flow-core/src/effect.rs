@@ -11,6 +11,7 @@ use crate::fate::{Fault, Reason};
 use crate::gate::Closed;
 use crate::input::{RecordId, TopicId};
 use crate::limiter::Pressure;
+use crate::position::{Loss, Surprise};
 use crate::time::Moment;
 
 /// Something to do; the driver performs it and answers with an [`Input`](crate::Input) where one is named.
@@ -37,6 +38,8 @@ pub enum Effect<W, O> {
     Restore(Partition),
     /// Read where the logs of the partition end now; answer with `LogEnds`, unless the partition was given up meanwhile.
     LogEnds(Partition),
+    /// Read where the logs of the partition begin and end; answer with `Ranges`, unless the partition was given up meanwhile.
+    Ranges(Partition),
     /// Seek to the positions and let records flow; answer with `Started`.
     Start(Partition, Vec<(TopicId, NextOffset)>),
     /// Stop delivering records of the partition for now.
@@ -140,6 +143,15 @@ pub enum Notice {
         /// What the other side said.
         detail: String,
     },
+    /// Retention removed what was not finished. Told once for each state of a loss; counted when the transaction that passes it is
+    /// committed.
+    Lost(Loss),
+    /// A partition that was begun goes on elsewhere than at its committed offset; everything is looked up first.
+    Unplaced(Surprise),
+    /// The partition's position is not in its log any more; it is finished and restored.
+    OutOfRange(Partition),
+    /// Keys came from other partitions: for so long, everything is looked up first.
+    Moved(Partition, Duration),
     /// A partition was taken over with offsets that an earlier owner may have begun.
     Uncertain(Partition, u64),
     /// A revoke or a shutdown ran out of time: calls were still in flight, and the next owner finds them undone.

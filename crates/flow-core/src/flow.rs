@@ -23,6 +23,7 @@ use crate::input::{Input, LaneKey, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
 use crate::ledger::EventHash;
 use crate::ownership::{Ownership, Phase};
+use crate::position::OnLost;
 use crate::protocol::{Bounds, Protocol};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub lease_term: Duration,
     /// Event ids that the ledger remembers per partition.
     pub ledger_entries: usize,
+    /// What becomes of a partition whose unread records retention removed.
+    pub on_lost: OnLost,
     /// Whether surplus instances are ended (`compensate = "delete"`), or only reported.
     pub delete_doubles: bool,
     /// The seed of the jitter.
@@ -88,6 +91,8 @@ pub struct Flow<W, O> {
     /// Partitions whose release a revoke or the shutdown waits for.
     releasing: Option<Vec<Partition>>,
     shutting_down: bool,
+    /// The topics' partition counts differ.
+    halted: bool,
     commit_failures: u32,
     next_id: u64,
     dice: Dice,
@@ -141,6 +146,8 @@ enum Timer {
     Contest(RecordId),
     /// One lease term after the assignment: nobody before us dispatches any more.
     Clamp(Partition),
+    /// A partition that waits for an operator's word is restored again.
+    Again(Partition),
 }
 
 #[derive(Debug)]
@@ -214,6 +221,7 @@ impl<W: Clone, O> Flow<W, O> {
             gathering: Gathering::new(settings.max_batch, settings.linger),
             releasing: None,
             shutting_down: false,
+            halted: false,
             commit_failures: 0,
             next_id: 0,
             dice: Dice::seeded(settings.seed),
@@ -229,9 +237,12 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Assigned(partitions) => self.assigned(now, partitions, effects),
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
             Input::Lost(partitions) => self.lost(now, &partitions, effects),
-            Input::Restored(partition, restored) => self.restored(partition, restored, effects),
+            Input::Restored(partition, restored) => self.restored(now, partition, restored, effects),
             Input::LogEnds(partition, ends) => self.clamp(partition, &ends),
-            Input::Started(partition) => self.started(partition),
+            Input::OutOfRange => self.out_of_range(effects),
+            Input::Ranges(partition, ranges) => self.ranges(partition, &ranges, effects),
+            Input::Fits(fits) => self.fits(now, fits, effects),
+            Input::Started(partition) => self.started(partition, effects),
             Input::Records(delivered) => self.delivered(now, delivered, effects),
             Input::ReachedEnd(topic, partition, position) => self.reached_end(topic, partition, position),
             Input::Finished(id, answer) => self.finished(now, id, answer, endpoint, effects),
@@ -253,8 +264,8 @@ impl<W: Clone, O> Flow<W, O> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let draining = self.releasing.is_some().then_some(&self.partitions).into_iter().flat_map(BTreeMap::values);
         let drain = draining.filter_map(|owned| match owned.phase {
-            Phase::Draining { until } => Some(until),
-            Phase::Partial | Phase::Restoring | Phase::Starting | Phase::Active => None,
+            Phase::Draining { until } => until,
+            Phase::Partial | Phase::Halted | Phase::Restoring | Phase::Lost | Phase::Starting | Phase::Active => None,
         });
         [timer, endpoint.deadline(self.seat), self.gathering.deadline()].into_iter().flatten().chain(drain).min()
     }
@@ -262,6 +273,11 @@ impl<W: Clone, O> Flow<W, O> {
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Partitions that wait for an operator to accept a loss.
+    pub fn awaiting_word(&self) -> usize {
+        self.partitions.values().filter(|owned| owned.phase == Phase::Lost).count()
     }
 
     /// The partitions that are held now.

@@ -76,10 +76,25 @@ impl Frontier {
     /// Takes note that the partition ended at `position`: nothing undelivered lies below it.
     pub fn reached_end(&mut self, position: NextOffset) {
         let end = position.get();
-        if end > self.read {
+        if end > self.read && holds(Guard::EndsCount) {
             self.finish(self.read, end);
             self.read = end;
         }
+    }
+
+    /// Passes over what the log no longer holds; how many offsets of it were not finished.
+    pub(crate) fn pass(&mut self, log_start: NextOffset) -> u64 {
+        let start = log_start.get();
+        let done: i64 = self.runs.range(..start).map(|(from, to)| (*to).min(start) - from).sum();
+        let passed = (start - self.next).max(0);
+        self.finish(self.next, start);
+        self.read = self.read.max(start);
+        u64::try_from(passed - done).unwrap_or(0)
+    }
+
+    /// How far the partition was read.
+    pub(crate) fn read_to(&self) -> NextOffset {
+        NextOffset::new(self.read)
     }
 
     /// Marks one delivered record as finished. Crate-private: only a batch of `Resolved` values calls it.
@@ -145,6 +160,15 @@ mod tests {
         f.complete(Offset::new(12));
         f.reached_end(NextOffset::new(20));
         assert_eq!(f.committable(), NextOffset::new(20));
+    }
+
+    #[test]
+    fn what_is_gone_counts_without_what_was_finished_of_it() {
+        let runs = [(12, 14), (16, 20)];
+        for (start, lost, next) in [(10, 0, 10), (12, 2, 14), (13, 2, 14), (15, 3, 15), (18, 4, 20), (30, 14, 30)] {
+            let mut f = Frontier::restored(NextOffset::new(10), &runs);
+            assert_eq!((f.pass(NextOffset::new(start)), f.committable().get()), (lost, next), "log start {start}");
+        }
     }
 
     #[test]

@@ -60,10 +60,26 @@ pub enum Guard {
     UnknownIsUncertain,
     /// Metadata that is missing from a partition that was begun makes everything uncertain.
     MissingIsUncertain,
+    /// A committed offset beyond the log's end is of another log.
+    BeyondEndIsUnknown,
+    /// What retention removed is counted when it is passed.
+    LossCounted,
+    /// What retention removed is passed only when an operator said so.
+    LossWaits,
+    /// A position that is not in the log any more is noticed.
+    RangeChecked,
+    /// Nothing is worked on while the topics' partition counts differ.
+    MisfitHalts,
+    /// A new partition count is remembered.
+    GrowthRemembered,
+    /// After a new partition count everything is looked up first.
+    GrowthVerified,
     /// The map ends where it says.
     MapExact,
     /// Offsets that are never delivered count as finished.
     GapsCount,
+    /// So do those behind the last record.
+    EndsCount,
     /// An id is known once resolved, not only once committed.
     LedgerAtOnce,
     /// Records of one event wait for each other, whatever their key.
@@ -117,7 +133,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 39] = [
+        pub const ALL: [Guard; 47] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -145,8 +161,16 @@ mod taken {
             Guard::GivenBack,
             Guard::UnknownIsUncertain,
             Guard::MissingIsUncertain,
+            Guard::BeyondEndIsUnknown,
+            Guard::LossCounted,
+            Guard::LossWaits,
+            Guard::RangeChecked,
+            Guard::MisfitHalts,
+            Guard::GrowthRemembered,
+            Guard::GrowthVerified,
             Guard::MapExact,
             Guard::GapsCount,
+            Guard::EndsCount,
             Guard::LedgerAtOnce,
             Guard::EventTurn,
             Guard::KeyTurn,

@@ -7,7 +7,9 @@ use event_model::{NextOffset, Offset, Partition};
 
 use crate::batch::{Batch, CommitFault};
 use crate::fate::{Fault, Reason};
+use crate::layout::{Layout, Moved};
 use crate::ledger::{EventHash, Remembered};
+use crate::position::Position;
 use crate::time::Moment;
 
 /// Something that happened; the closed list of what can wake a flow.
@@ -30,6 +32,12 @@ pub enum Input<W, O> {
     Restored(Partition, Restored),
     /// What [`Effect::LogEnds`](crate::Effect::LogEnds) asked for.
     LogEnds(Partition, Vec<(TopicId, NextOffset)>),
+    /// The reader's client says that an offset which it was to read is not there; it does not say of which partition.
+    OutOfRange,
+    /// What [`Effect::Ranges`](crate::Effect::Ranges) asked for: where the logs of the partition begin and end.
+    Ranges(Partition, Vec<(TopicId, NextOffset, NextOffset)>),
+    /// Whether the flow's topics all have the same number of partitions. While they have not, nothing is worked on.
+    Fits(bool),
     /// The reader sought the positions of [`Effect::Start`](crate::Effect::Start): what it delivers from here on counts.
     Started(Partition),
     /// Records in the order of their partitions.
@@ -69,23 +77,10 @@ pub struct Restored {
     pub positions: Vec<Position>,
     /// The ledger's entries, oldest first.
     pub remembered: Vec<Remembered>,
-}
-
-/// What Kafka knows of a topic partition.
-#[derive(Clone, Debug)]
-pub struct Position {
-    /// Which topic.
-    pub topic: TopicId,
-    /// The committed offset, or where to start.
-    pub next: NextOffset,
-    /// The committed metadata; empty where there is none.
-    pub metadata: String,
-    /// The map that the state topic holds for this topic.
-    pub spilled: Option<Vec<u8>>,
-    /// Where the log ends now.
-    pub log_end: NextOffset,
-    /// Whether the state topic says that this partition was begun before.
-    pub begun: bool,
+    /// What the state topic has yet to say of the partition count.
+    pub layout: Option<Layout>,
+    /// Whether keys came from other partitions lately.
+    pub moved: Option<Moved>,
 }
 
 /// What orders records: those with equal keys in one partition take effect one after the other.

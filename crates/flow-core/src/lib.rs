@@ -21,16 +21,18 @@ pub mod guards;
 mod guards;
 mod input;
 mod lanes;
+mod layout;
 mod ledger;
 mod limiter;
 mod ownership;
+mod position;
 mod progress;
 mod protocol;
 mod rate;
 mod retry;
 mod time;
 
-pub use batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
+pub use batch::{Batch, CommitFault, News, Progressed, Resolution, Resolved};
 pub use call::{Call, Scope};
 pub use effect::{Effect, Notice};
 pub use endpoint::{Endpoint, EndpointPolicy, EndpointView, Seat};
@@ -38,11 +40,11 @@ pub use fate::{Fault, Reason};
 pub use flow::{Flow, PartitionView, Settings};
 pub use frontier::{Delivery, Frontier};
 pub use gate::{Closed, GatePolicy};
-pub use input::{
-    Answer, Command, Copy, Delivered, Failure, Input, LaneKey, Plan, Position, RecordId, Restored, TopicId,
-};
+pub use input::{Answer, Command, Copy, Delivered, Failure, Input, LaneKey, Plan, RecordId, Restored, TopicId};
+pub use layout::{Layout, Moved};
 pub use ledger::{EventHash, Remembered};
 pub use limiter::Pressure;
+pub use position::{Loss, OnLost, Position, Surprise};
 pub use progress::{METADATA_LIMIT, Progress, Reading};
 pub use retry::{Dice, RetryPolicy};
 pub use time::Moment;

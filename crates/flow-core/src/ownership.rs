@@ -3,13 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use event_model::{NextOffset, Offset};
+use event_model::{NextOffset, Offset, Partition};
 
+use crate::batch::News;
 use crate::frontier::Frontier;
 use crate::guards::{Guard, holds};
-use crate::input::{Position, TopicId};
+use crate::input::{Restored, TopicId};
 use crate::lanes::Lanes;
+use crate::layout::Window;
 use crate::ledger::{Ledger, Remembered};
+use crate::position::{Loss, OnLost, Origin, Position};
 use crate::progress::{Progress, Reading};
 use crate::time::Moment;
 
@@ -18,14 +21,18 @@ use crate::time::Moment;
 pub(crate) enum Phase {
     /// Not every topic of the flow has assigned this partition to us yet.
     Partial,
+    /// The topics' partition counts differ: nothing is read until they do not.
+    Halted,
     /// The driver reads the committed positions.
     Restoring,
+    /// Retention removed what was not finished; an operator has to accept that. Restored again from time to time.
+    Lost,
     /// The reader seeks.
     Starting,
     /// Records are taken.
     Active,
-    /// Calls in flight may end until the deadline; nothing new is begun.
-    Draining { until: Moment },
+    /// Calls in flight may end, until the deadline where others wait for us; nothing new is begun.
+    Draining { until: Option<Moment> },
 }
 
 /// The horizon where nothing is known of it: no end of the log will do before `clamp`, since a predecessor may go on
@@ -71,6 +78,7 @@ pub(crate) struct Bounds {
     pub max_in_flight: usize,
     /// The topic in which dead letters come back.
     pub replay: Option<TopicId>,
+    pub on_lost: OnLost,
 }
 
 /// One partition, over all topics of the flow.
@@ -90,8 +98,12 @@ pub(crate) struct Ownership {
     pub committed: Vec<NextOffset>,
     /// The longest time within which a request of ours or of an earlier owner may take effect.
     pub settle: Duration,
-    /// Whether the state topic still lacks the record that says that this partition was begun.
-    pub needs_init: bool,
+    /// By topic: what the next transaction has yet to say.
+    pub news: Vec<News>,
+    /// What waits for an operator's word.
+    pub losses: Vec<Loss>,
+    /// Open while keys that came from other partitions may be known to other ledgers only.
+    pub window: Option<Window>,
     pub ledger: Ledger,
     pub lanes: Lanes,
     /// Records in memory: delivered and not yet committed.
@@ -119,7 +131,9 @@ impl Ownership {
             replay: None,
             committed: Vec::new(),
             settle: Duration::ZERO,
-            needs_init: false,
+            news: Vec::new(),
+            losses: Vec::new(),
+            window: None,
             ledger: Ledger::new(0),
             lanes: Lanes::default(),
             held: 0,
@@ -131,51 +145,83 @@ impl Ownership {
         }
     }
 
-    /// Takes what Kafka knows of the partition. Whatever cannot be read makes everything up to the log's end uncertain: it
-    /// is never an error, and never *done*.
+    /// Takes what Kafka knows of the partition; what of it is lost. Whatever cannot be read makes everything up to the log's end
+    /// uncertain: it is never an error, and never *done*.
     pub(crate) fn restore(
         &mut self,
-        mut positions: Vec<Position>,
-        remembered: Vec<Remembered>,
+        now: Moment,
+        partition: Partition,
+        restored: Restored,
         own_settle: Duration,
         bounds: Bounds,
-    ) {
+    ) -> Vec<Loss> {
+        let mut positions = restored.positions;
         positions.sort_by_key(|position| position.topic);
         self.settle = own_settle;
         self.ledger = Ledger::new(bounds.ledger_entries);
         self.least_ahead = LEAST_AHEAD.min(bounds.max_in_flight as i64 * 2);
-        remembered.into_iter().for_each(|entry| self.ledger.remember(entry));
+        restored.remembered.into_iter().for_each(|entry| self.ledger.remember(entry));
         self.replay = bounds.replay;
-        self.needs_init = positions.iter().any(|position| !position.begun);
-        let mut replaying = false;
+        self.window = restored.moved.map(|moved| Window::opened(now, moved, bounds.ledger_entries));
+        (self.frontiers, self.horizons, self.committed, self.news) = Default::default();
+        let (mut losses, mut replaying) = (Vec::new(), false);
+        let waits = positions.iter().any(|position| position.waits(bounds.on_lost));
         for position in positions {
-            let next = position.next;
-            let (runs, horizon) = match Progress::decode(&position.metadata, next) {
-                Reading::Known(progress) => self.known(progress),
-                Reading::Spilled(slim) => {
-                    match position.spilled.and_then(|bytes| Progress::decode_spilled(&bytes, next)) {
-                        Some(progress) => self.known(progress),
-                        // The frontier holds all the same; what lies beyond it is begun at most up to the horizon.
-                        None => self.known(slim),
-                    }
-                }
-                // A flow that was never begun here.
-                Reading::Missing if !position.begun || !holds(Guard::MissingIsUncertain) => (Vec::new(), next.get()),
-                Reading::Unknown if !holds(Guard::UnknownIsUncertain) => (Vec::new(), next.get()),
-                Reading::Missing | Reading::Unknown => (Vec::new(), EVERYTHING),
+            let origin = position.origin();
+            let layout = restored.layout.filter(|_| self.news.is_empty());
+            let mut news = News { first: None, layout, lost: 0 };
+            let (next, (runs, horizon)) = match origin {
+                Origin::First(at) => (at, (Vec::new(), at.get())),
+                Origin::Unknown(at) if !holds(Guard::MissingIsUncertain) => (at, (Vec::new(), at.get())),
+                Origin::Unknown(at) => (at, (Vec::new(), EVERYTHING)),
+                Origin::Committed(at) | Origin::Behind { committed: at, .. } => (at, self.read(&position, at)),
             };
+            let mut frontier = Frontier::restored(next, &runs);
+            if let Origin::Behind { committed, start } = origin {
+                let offsets = frontier.pass(start);
+                news.lost = if holds(Guard::LossCounted) { offsets } else { 0 };
+                losses.push(Loss { topic: position.topic, partition, committed, log_start: start, offsets, waits });
+            }
             let horizon = if holds(Guard::LateClamp) { horizon } else { horizon.min(position.log_end.get()) };
-            // A start position is written at once, so that the next owner does not choose another one.
-            self.committed.push(if position.begun { next } else { NextOffset::new(-1) });
-            self.frontiers.push(Frontier::restored(next, &runs));
+            // Where it begins is written at once, so that the next owner does not choose another place.
+            let stays = position.begun && !matches!(origin, Origin::Unknown(_));
+            self.committed.push(if stays { next } else { NextOffset::new(-1) });
+            news.first = (!position.begun).then_some(next);
+            self.news.push(news);
+            let next = frontier.committable().get();
+            replaying |= bounds.replay == Some(position.topic) && next < horizon.min(position.log_end.get());
+            self.frontiers.push(frontier);
             self.horizons.push(Horizon { uncertain_below: horizon, ..Horizon::default() });
-            replaying |= bounds.replay == Some(position.topic) && next.get() < horizon.min(position.log_end.get());
         }
         if replaying && holds(Guard::ReplaySpreads) {
             // What was put back in and begun may be any event, and a repeat of it may come first.
             self.horizons.iter_mut().for_each(|horizon| horizon.uncertain_below = EVERYTHING);
         }
-        self.phase = Phase::Starting;
+        self.phase = if waits { Phase::Lost } else { Phase::Starting };
+        if waits {
+            // Nothing that is given back while it waits may pass the loss.
+            (self.frontiers, self.horizons, self.committed, self.news) = Default::default();
+        }
+        losses
+    }
+
+    /// The finished runs beyond a committed offset, and how far anything may be begun.
+    fn read(&mut self, position: &Position, next: NextOffset) -> (Vec<(i64, i64)>, i64) {
+        match Progress::decode(&position.metadata, next) {
+            Reading::Known(progress) => self.known(progress),
+            Reading::Spilled(slim) => {
+                let spilled = position.spilled.as_deref();
+                match spilled.and_then(|bytes| Progress::decode_spilled(bytes, next)) {
+                    Some(progress) => self.known(progress),
+                    // The frontier holds all the same; what lies beyond it is begun at most up to the horizon.
+                    None => self.known(slim),
+                }
+            }
+            // A flow that was never begun here.
+            Reading::Missing if !position.begun || !holds(Guard::MissingIsUncertain) => (Vec::new(), next.get()),
+            Reading::Unknown if !holds(Guard::UnknownIsUncertain) => (Vec::new(), next.get()),
+            Reading::Missing | Reading::Unknown => (Vec::new(), EVERYTHING),
+        }
     }
 
     fn known(&mut self, progress: Progress) -> (Vec<(i64, i64)>, i64) {
@@ -246,6 +292,19 @@ impl Ownership {
         }
     }
 
+    /// Whether what may have been done is looked up before anything is sent.
+    pub(crate) fn is_doubtful(&self, now: Moment, topic: TopicId, offset: Offset) -> bool {
+        self.is_uncertain(topic, offset) || self.window.is_some_and(|window| window.is_open(now))
+    }
+
+    /// Remembers an event, at once and not only when it is committed: the next record of the event must see it.
+    pub(crate) fn remember(&mut self, entry: Remembered) {
+        self.ledger.remember(entry);
+        if let Some(window) = &mut self.window {
+            window.learnt_one();
+        }
+    }
+
     /// Whether a frontier moved without a record: a gap at the end.
     pub(crate) fn has_moved(&self) -> bool {
         self.frontiers.iter().zip(&self.committed).any(|(frontier, committed)| frontier.committable() > *committed)
@@ -280,17 +339,26 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn restored(metadata: &str) -> Ownership {
-        let (next, log_end) = (NextOffset::new(5), NextOffset::new(9));
-        let position =
-            Position { topic: TopicId(0), next, metadata: metadata.into(), spilled: None, log_end, begun: true };
+        owned_at(5, 0, metadata, OnLost::Pause).0
+    }
+
+    fn owned_at(committed: i64, log_start: i64, metadata: &str, on_lost: OnLost) -> (Ownership, Vec<Loss>) {
+        let position = Position {
+            topic: TopicId(0),
+            committed: Some(NextOffset::new(committed)),
+            metadata: metadata.into(),
+            spilled: None,
+            log_start: NextOffset::new(log_start),
+            log_end: NextOffset::new(9),
+            begun: true,
+            first: NextOffset::new(0),
+            loss_accepted: None,
+        };
         let mut owned = Ownership::new();
-        owned.restore(
-            vec![position],
-            Vec::new(),
-            SECOND,
-            Bounds { ledger_entries: 10, max_in_flight: 256, replay: None },
-        );
-        owned
+        let restored = Restored { positions: vec![position], ..Restored::default() };
+        let bounds = Bounds { ledger_entries: 10, max_in_flight: 256, replay: None, on_lost };
+        let losses = owned.restore(Moment::ORIGIN, Partition::new(0), restored, SECOND, bounds);
+        (owned, losses)
     }
 
     #[test]
@@ -302,6 +370,19 @@ mod tests {
             assert!(owned.is_uncertain(TopicId(0), Offset::new(11)));
             assert!(!owned.is_uncertain(TopicId(0), Offset::new(12)));
         }
+    }
+
+    #[test]
+    fn what_retention_removed_waits_for_a_word_or_is_passed_and_counted() {
+        let settle = SECOND;
+        let done = Progress { frontier: NextOffset::new(3), horizon: NextOffset::new(6), settle, runs: vec![(4, 6)] };
+        let (waiting, losses) = owned_at(3, 7, &done.encode("").0, OnLost::Pause);
+        assert_eq!((waiting.phase, losses[0].offsets, losses[0].waits), (Phase::Lost, 2, true));
+        assert!(waiting.progress(TopicId(0), &[], Begun::UpTo(0)).is_none(), "there is nothing to write");
+        let (owned, losses) = owned_at(3, 7, &done.encode("").0, OnLost::Continue);
+        assert_eq!((owned.phase, losses[0].offsets, losses[0].waits), (Phase::Starting, 2, false));
+        assert_eq!((owned.frontiers[0].committable(), owned.news[0].lost), (NextOffset::new(7), 2));
+        assert!(owned.has_moved(), "the loss is booked without waiting for a record");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Faults strike: what each kind does to the world.
 
-use crate::kafka::TOPICS;
 use crate::kafka::log::Entry;
-use crate::scenario::{FaultKind, SESSION, TRANSACTION_TIMEOUT};
+use crate::positions::Touch;
+use crate::scenario::FaultKind;
 use crate::world::{Event, World};
 
 impl World<'_> {
@@ -51,7 +51,9 @@ impl World<'_> {
             FaultKind::DamageMetadata { flow, partition, damage } => {
                 self.kafka.damaged.insert((flow, partition), damage);
             }
-            FaultKind::ResetOffsets { flow, lost } => self.empty_the_group(flow, lost),
+            FaultKind::TouchOffsets { flow, touch } => self.empty_the_group(flow, touch),
+            FaultKind::Retention { partition, keep } => self.retention(partition, keep),
+            FaultKind::Marker { partition } => self.marker(partition),
             FaultKind::TruncateLedger { flow, partition, keep } => self.truncate_ledger(flow, partition, keep),
         }
     }
@@ -85,48 +87,9 @@ impl World<'_> {
         }
     }
 
-    fn members(&self, flow: usize) -> std::ops::Range<usize> {
+    pub(crate) fn members(&self, flow: usize) -> std::ops::Range<usize> {
         let workers = self.scenario.config.workers;
         flow * workers..(flow + 1) * workers
-    }
-
-    fn empty_the_group(&mut self, flow: usize, lost: bool) {
-        for worker in self.members(flow) {
-            if self.workers[worker].up {
-                self.crash(worker);
-            }
-        }
-        self.schedule(self.now + SESSION + TRANSACTION_TIMEOUT + 300, Event::Touch { flow, lost });
-    }
-
-    /// An operator's tool, or the broker's own expiry, touches the offsets of an empty group only.
-    pub(crate) fn touch_offsets(&mut self, flow: usize, lost: bool) {
-        let nobody = self.members(flow).all(|worker| !self.workers[worker].up);
-        if nobody && self.kafka.groups[flow].members.is_empty() {
-            self.tell(|| format!("fault   the offsets of f{flow} are {}", if lost { "lost" } else { "reset" }));
-            for partition in 0..self.scenario.config.partitions {
-                for topic in 0..TOPICS {
-                    self.books_reopen(flow, topic, partition, 0);
-                    self.reused_ids_are_open(flow);
-                    let place = (flow, topic, partition);
-                    if lost {
-                        self.kafka.offsets.remove(&place);
-                    } else if let Some(committed) = self.kafka.offsets.get_mut(&place) {
-                        (committed.next, committed.metadata) = (0, String::new());
-                    }
-                }
-            }
-        }
-        for worker in self.members(flow) {
-            self.schedule(self.now + 5, Event::Boot(worker));
-        }
-    }
-
-    /// An id that a source used for two things is answered by who came first, and a reset may ask again.
-    fn reused_ids_are_open(&mut self, flow: usize) {
-        for reused in self.scenario.records.iter().filter(|record| record.payload > 1) {
-            self.checks.forgotten.insert((flow, reused.event));
-        }
     }
 
     /// Retention takes the oldest entries: what they remembered lies outside the window from now on.
@@ -172,8 +135,11 @@ fn name(kind: &FaultKind) -> &'static str {
         FaultKind::SlowMarkers { .. } => "broker: slow markers",
         FaultKind::ProducerFenced { .. } => "broker: producer fenced",
         FaultKind::DamageMetadata { .. } => "metadata: damaged",
-        FaultKind::ResetOffsets { lost: true, .. } => "offsets: lost",
-        FaultKind::ResetOffsets { lost: false, .. } => "offsets: reset",
+        FaultKind::TouchOffsets { touch: Touch::Lost, .. } => "offsets: lost",
+        FaultKind::TouchOffsets { touch: Touch::ToTheStart, .. } => "offsets: reset",
+        FaultKind::TouchOffsets { touch: Touch::BeyondTheEnd, .. } => "offsets: beyond the end",
+        FaultKind::Retention { .. } => "source: retention",
+        FaultKind::Marker { .. } => "source: marker at the end",
         FaultKind::TruncateLedger { .. } => "ledger: truncated",
     }
 }

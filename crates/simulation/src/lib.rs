@@ -11,6 +11,7 @@ mod engine;
 mod faults;
 mod kafka;
 mod mutants;
+mod positions;
 mod rng;
 mod run;
 mod scenario;

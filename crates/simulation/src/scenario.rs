@@ -1,7 +1,11 @@
 //! What a seed stands for: the settings, the records, the jobs and the faults of one run. A pure function; shrinking takes things out of it.
 
+mod chains;
 mod replays;
 
+use flow_core::OnLost;
+
+use crate::positions::{self, Growth, Touch};
 use crate::rng::Rng;
 
 /// How long after its sending a request may take effect: the promise of the engine, and what workers are told. All times are in milliseconds.
@@ -53,6 +57,8 @@ pub(crate) struct Config {
     pub max_held: usize,
     /// Requests per second that a process may make; 0: as many as it likes.
     pub max_per_second: u32,
+    pub growth: Option<Growth>,
+    pub on_lost: OnLost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +169,18 @@ pub(crate) enum FaultKind {
         damage: Damage,
     },
     /// Everybody of the flow is gone long enough for the offsets to be touched, then comes back.
-    ResetOffsets {
+    TouchOffsets {
         flow: usize,
-        lost: bool,
+        touch: Touch,
+    },
+    /// The source's oldest records go.
+    Retention {
+        partition: i32,
+        keep: usize,
+    },
+    /// The source's log gets an offset that is never delivered.
+    Marker {
+        partition: i32,
     },
     TruncateLedger {
         flow: usize,
@@ -210,7 +225,7 @@ impl Scenario {
     /// What `seed` stands for.
     pub fn of(seed: u64) -> Scenario {
         let mut rng = Rng::new(seed, 1);
-        let config = Config {
+        let mut config = Config {
             flows: if rng.chance(20) { 2 } else { 1 },
             partitions: rng.pick(&[1, 1, 2, 2, 3]),
             workers: rng.pick(&[2, 2, 3]),
@@ -225,12 +240,20 @@ impl Scenario {
             max_in_flight: rng.pick(&[2, 4, 8]),
             max_held: rng.pick(&[4, 10, 40]),
             max_per_second: Rng::new(seed, 6).pick(&[0, 0, 0, 0, 0, 0, 40, 200]),
+            growth: None,
+            on_lost: OnLost::Pause,
         };
+        let mut places = Rng::new(seed, 8);
+        config.growth = positions::growth(&mut places, &config);
+        config.on_lost = places.pick(&[OnLost::Pause, OnLost::Continue]);
         let mut records = records(&mut Rng::new(seed, 2), &config);
+        positions::move_keys(config.growth, &mut records);
         records.extend(replays::of(&mut Rng::new(seed, 5), &records));
+        positions::move_keys(config.growth, &mut records);
         let jobs = jobs(&mut Rng::new(seed, 3), &config);
         let mut faults = faults(&mut Rng::new(seed, 4), &config);
         faults.extend(replays::hand_overs(&mut Rng::new(seed, 6), &records));
+        faults.extend(positions::faults(&mut places, &config));
         Scenario { seed, config, records, jobs, faults }
     }
 
@@ -259,10 +282,10 @@ fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
             (again.at, again.gap) = (at, gap);
             match rng.below(6) {
                 // Another key of the same partition: keys are spread over partitions by their remainder.
-                0 => again.key += config.partitions as u8,
+                0 => again.key += same_partition(config),
                 // Another event under a used id: it must wait for the first all the same.
                 1 => {
-                    again.key += config.partitions as u8;
+                    again.key += same_partition(config);
                     again.business += 1;
                     again.payload += 1;
                 }
@@ -299,6 +322,10 @@ fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
     planned
 }
 
+fn same_partition(config: &Config) -> u8 {
+    if config.growth.is_some() { positions::SAME_PARTITION } else { config.partitions as u8 }
+}
+
 fn jobs(rng: &mut Rng, config: &Config) -> Vec<PlannedJob> {
     if rng.chance(50) {
         return Vec::new();
@@ -329,53 +356,16 @@ fn faults(rng: &mut Rng, config: &Config) -> Vec<Fault> {
         faults.push(Fault { at, kind });
     }
     if config.dense {
-        hanging_commits(rng, all, &mut faults);
+        chains::hanging_commits(rng, all, &mut faults);
     }
     if rng.chance(25) {
-        take_over_chain(rng, all, &mut faults);
+        chains::take_over(rng, all, &mut faults);
     }
     for _ in 0..rng.below(4) {
         faults.push(Fault { at: rng.below(4000), kind: FaultKind::Call(call_fault(rng)) });
     }
     faults.sort_by_key(|fault| fault.at);
     faults
-}
-
-/// Commits are slow, then hang: what is dispatched meanwhile stays below the last horizon that is really committed.
-fn hanging_commits(rng: &mut Rng, all: usize, faults: &mut Vec<Fault>) {
-    let mut at = rng.between(20, 300);
-    for _ in 0..rng.between(1, 3) {
-        faults.push(Fault { at, kind: FaultKind::SlowCommit { length: rng.between(20, 150) } });
-        at += rng.between(20, 200);
-    }
-    let worker = rng.below(all as u64) as usize;
-    let kind = FaultKind::CutCoordinator { worker, length: rng.between(SESSION, 3000) };
-    faults.push(Fault { at, kind });
-}
-
-/// W1 → W2 → W3 inside one lease term or a little more: what nobody has verified yet is handed on.
-fn take_over_chain(rng: &mut Rng, all: usize, faults: &mut Vec<Fault>) {
-    let mut at = rng.below(2500);
-    let mut worker = rng.below(all as u64) as usize;
-    for _ in 0..rng.between(2, 4) {
-        let kind = match rng.below(6) {
-            0 => FaultKind::Crash { worker, back_after: rng.between(100, 3000) },
-            1 => FaultKind::Leave { worker, back_after: rng.between(100, 3000) },
-            2..5 => FaultKind::CutCoordinator { worker, length: rng.between(SESSION, 3000) },
-            _ => FaultKind::Rotate { flow: 0 },
-        };
-        faults.push(Fault { at, kind });
-        if rng.chance(50) {
-            let length = rng.between(300, 2500);
-            faults.push(Fault { at: at.saturating_sub(rng.below(30)), kind: FaultKind::SlowMarkers { length } });
-        }
-        if rng.chance(50) {
-            let at = at + rng.between(SESSION - 100, SESSION + 900);
-            faults.push(Fault { at, kind: FaultKind::Call(CallFault::LateEffect) });
-        }
-        at += rng.between(50, SESSION + 600);
-        worker = (worker + 1) % all;
-    }
 }
 
 fn fault(rng: &mut Rng, config: &Config, all: usize) -> FaultKind {
@@ -409,7 +399,7 @@ fn fault(rng: &mut Rng, config: &Config, all: usize) -> FaultKind {
             let damage = rng.pick(&[Damage::Flipped, Damage::Foreign, Damage::Newer, Damage::Gone]);
             FaultKind::DamageMetadata { flow, partition, damage }
         }
-        27 => FaultKind::ResetOffsets { flow, lost: rng.chance(50) },
+        27 => FaultKind::TouchOffsets { flow, touch: if rng.chance(50) { Touch::Lost } else { Touch::ToTheStart } },
         28 => FaultKind::TruncateLedger { flow, partition, keep: rng.below(4) as usize },
         _ => FaultKind::Call(call_fault(rng)),
     }

@@ -9,6 +9,7 @@ use crate::checks::Checks;
 use crate::engine::Engine;
 use crate::kafka::{Kafka, REPLAY};
 use crate::mutants::Switches;
+use crate::positions::Touch;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::worker::endpoint::Shared;
@@ -62,7 +63,17 @@ pub(crate) enum Event {
     /// The operator finds the group empty and touches its offsets.
     Touch {
         flow: usize,
-        lost: bool,
+        touch: Touch,
+    },
+    AcceptLoss {
+        flow: usize,
+        topic: u16,
+        partition: i32,
+        committed: i64,
+    },
+    /// The source grows, or ours do.
+    Grow {
+        ours: bool,
     },
     OutageEnds,
     /// For a process: void when that life is over, late when it is frozen.
@@ -195,7 +206,11 @@ impl<'a> World<'a> {
             Event::Fault(index) => self.fault(index),
             Event::Boot(worker) => self.boot(worker),
             Event::Heal(worker) => self.heal(worker),
-            Event::Touch { flow, lost } => self.touch_offsets(flow, lost),
+            Event::Touch { flow, touch } => self.touch_offsets(flow, touch),
+            Event::AcceptLoss { flow, topic, partition, committed } => {
+                self.accept_loss(flow, topic, partition, committed);
+            }
+            Event::Grow { ours } => self.grow(ours),
             Event::OutageEnds => self.outage_ends(),
             Event::Worker(worker, life, wake) => self.woken(worker, life, wake),
             Event::Group(flow, event) => self.group_event(flow, event),

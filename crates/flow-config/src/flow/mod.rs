@@ -21,7 +21,7 @@ use crate::problem::Problem;
 
 pub use job::{Job, Publish};
 pub use plan::{LaneKey, PlanError, Planned, PlannedAction, Variables};
-pub use source::{OnNull, Source, StartFrom};
+pub use source::{OnLost, OnNull, Source, StartFrom};
 pub use step::{Action, Step};
 
 /// One checked flow. It comes only from [`Flow::load`], so what it says need not be checked again.

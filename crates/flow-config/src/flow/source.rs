@@ -21,6 +21,8 @@ pub struct Source {
     pub schema: Arc<EventSchema>,
     /// Where a flow without committed offsets begins.
     pub start_from: StartFrom,
+    /// What becomes of a partition whose unread records retention removed.
+    pub on_lost: OnLost,
     /// What null payloads mean.
     pub on_null: OnNull,
     /// The largest payload in bytes; larger ones are dead-lettered.
@@ -47,6 +49,15 @@ pub enum StartFrom {
     At(Timestamp),
 }
 
+/// What becomes of a partition whose unread records retention removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLost {
+    /// It waits until an operator accepts the loss.
+    Pause,
+    /// It goes on with what is left.
+    Continue,
+}
+
 /// What a null payload means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnNull {
@@ -69,6 +80,7 @@ pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, 
     if scope.is_none() {
         section.get("key");
     }
+    let on_lost = section.one_of("on_lost", &[("pause", OnLost::Pause), ("continue", OnLost::Continue)]);
     let on_null = on_null(&section);
     let max_body = section.integer("max_body", 1..=64 * 1024 * 1024).and_then(|bytes| usize::try_from(bytes).ok());
     section.finish();
@@ -77,6 +89,7 @@ pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, 
             topics: topics?,
             schema: schema?,
             start_from: start_from?,
+            on_lost: on_lost.unwrap_or(OnLost::Pause),
             on_null,
             max_body: max_body.unwrap_or(DEFAULT_MAX_BODY),
             key,

@@ -55,8 +55,8 @@ impl<W: Clone, O> Flow<W, O> {
             }
             if let Some(progress) = owned.progress(topic, done, begun) {
                 owned.closed(topic, progress.horizon);
-                let init = std::mem::take(&mut owned.needs_init);
-                offsets.push(Progressed { topic, partition, progress, init });
+                let news = owned.news.get_mut(usize::from(index)).map(std::mem::take).unwrap_or_default();
+                offsets.push(Progressed { topic, partition, progress, news, owned_since: owned.assigned_at });
             }
         }
         if let Some(owned) = self.partitions.get_mut(&partition) {
@@ -111,7 +111,7 @@ impl<W: Clone, O> Flow<W, O> {
         if let Some(owned) = self.partitions.get_mut(&resolved.partition) {
             owned.uncommitted = owned.uncommitted.saturating_sub(1);
             if let Some(remember) = resolved.remember.filter(|_| !holds(Guard::LedgerAtOnce)) {
-                owned.ledger.remember(remember);
+                owned.remember(remember);
             }
             if let Some(frontier) = owned.frontiers.get_mut(usize::from(resolved.topic.0)) {
                 frontier.complete(resolved.offset);
@@ -145,7 +145,12 @@ impl<W: Clone, O> Flow<W, O> {
     ) {
         for line in &batch.offsets {
             if let Some(owned) = self.partitions.get_mut(&line.partition) {
-                owned.needs_init |= line.init;
+                // A later ownership has read for itself what is yet to be said.
+                if owned.assigned_at == line.owned_since
+                    && let Some(news) = owned.news.get_mut(usize::from(line.topic.0))
+                {
+                    *news = line.news;
+                }
                 owned.wants_lease = true;
             }
         }

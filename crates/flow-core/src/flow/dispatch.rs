@@ -34,6 +34,7 @@ impl<W: Clone, O> Flow<W, O> {
                         self.ready.push_back(id);
                     }
                 }
+                Timer::Again(partition) => self.restore_again(now, partition, effects),
                 Timer::Clamp(partition) => {
                     // The timer of an earlier ownership of the same partition asks too early: its answer would be believed.
                     let due = self.partitions.get(&partition).is_some_and(|owned| {

@@ -8,10 +8,14 @@ use event_model::{NextOffset, Partition};
 use super::{Entry, Flow, Settings, State, Timer};
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
+use crate::frontier::Frontier;
 use crate::guards::{Guard, holds};
 use crate::input::{Command, Plan, RecordId, Restored, TopicId};
 use crate::ownership::{Bounds, Ownership, Phase};
 use crate::time::Moment;
+
+/// How often a partition that waits for an operator's word looks whether it came.
+const LOST_AGAIN: Duration = Duration::from_secs(5);
 
 impl<W: Clone, O> Flow<W, O> {
     pub(super) fn assigned(
@@ -25,25 +29,39 @@ impl<W: Clone, O> Flow<W, O> {
             owned.assigned.insert(topic);
             let whole = owned.assigned.len() == usize::from(self.settings.topics);
             if whole && owned.phase == Phase::Partial && !self.shutting_down {
-                owned.phase = Phase::Restoring;
                 // The whole of p may have come in steps: nobody before us holds it only from the last one on.
-                owned.assigned_at = now;
-                effects.push(Effect::Restore(partition));
+                begin(self.halted, owned, now, partition, effects);
             }
         }
     }
 
-    pub(super) fn restored(&mut self, partition: Partition, restored: Restored, effects: &mut Vec<Effect<W, O>>) {
+    pub(super) fn restored(
+        &mut self,
+        now: Moment,
+        partition: Partition,
+        restored: Restored,
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         if owned.phase != Phase::Restoring {
             return;
         }
-        let positions = restored.positions.iter().map(|position| (position.topic, position.next)).collect();
+        effects.extend(restored.moved.map(|moved| Effect::Notice(Notice::Moved(partition, moved.left))));
+        let surprises = restored.positions.iter().filter_map(|position| position.surprise(partition));
+        effects.extend(surprises.map(|surprise| Effect::Notice(Notice::Unplaced(surprise))));
         let mut ends: Vec<_> = restored.positions.iter().map(|position| (position.topic, position.log_end)).collect();
         ends.sort_unstable();
-        let Settings { ledger_entries, max_in_flight, replay, .. } = self.settings;
-        let bounds = Bounds { ledger_entries, max_in_flight, replay };
-        owned.restore(restored.positions, restored.remembered, self.bounds.settle, bounds);
+        let Settings { ledger_entries, max_in_flight, replay, on_lost, .. } = self.settings;
+        let bounds = Bounds { ledger_entries, max_in_flight, replay, on_lost };
+        let losses = owned.restore(now, partition, restored, self.bounds.settle, bounds);
+        if losses != owned.losses {
+            effects.extend(losses.iter().cloned().map(|loss| Effect::Notice(Notice::Lost(loss))));
+            owned.losses = losses;
+        }
+        if owned.phase == Phase::Lost {
+            return self.timers.push(Reverse((now + LOST_AGAIN, Timer::Again(partition))));
+        }
+        owned.losses.clear();
         let nexts: Vec<NextOffset> = owned.frontiers.iter().map(|frontier| frontier.committable()).collect();
         let places = owned.horizons.iter().zip(&nexts).zip(ends);
         let uncertain = places.map(|((horizon, next), (_, end))| horizon.uncertain_below.min(end.get()) - next.get());
@@ -55,7 +73,17 @@ impl<W: Clone, O> Flow<W, O> {
             let when = owned.assigned_at + self.settings.lease_term;
             self.timers.push(Reverse((when, Timer::Clamp(partition))));
         }
+        let positions = (0..).map(TopicId).zip(nexts).collect();
         effects.push(Effect::Start(partition, positions));
+    }
+
+    /// An operator may have spoken: what Kafka knows is read again.
+    pub(super) fn restore_again(&mut self, now: Moment, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
+        if let Some(owned) = self.partitions.get_mut(&partition)
+            && owned.phase == Phase::Lost
+        {
+            begin(self.halted, owned, now, partition, effects);
+        }
     }
 
     pub(super) fn clamp(&mut self, partition: Partition, ends: &[(TopicId, NextOffset)]) {
@@ -66,12 +94,69 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    pub(super) fn started(&mut self, partition: Partition) {
+    pub(super) fn started(&mut self, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
         if let Some(owned) = self.partitions.get_mut(&partition)
             && owned.phase == Phase::Starting
         {
             owned.phase = Phase::Active;
+            if self.halted {
+                self.set_aside(vec![partition], effects);
+            }
         }
+    }
+
+    /// The reader stands still somewhere: which positions are not in their logs any more?
+    pub(super) fn out_of_range(&mut self, effects: &mut Vec<Effect<W, O>>) {
+        if holds(Guard::RangeChecked) {
+            effects.extend(self.active().map(Effect::Ranges));
+        }
+    }
+
+    pub(super) fn ranges(
+        &mut self,
+        partition: Partition,
+        ranges: &[(TopicId, NextOffset, NextOffset)],
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
+        let Some(owned) = self.partitions.get(&partition).filter(|owned| owned.phase == Phase::Active) else { return };
+        let outside = ranges.iter().any(|(topic, start, end)| {
+            let read_to = owned.frontiers.get(usize::from(topic.0)).map(Frontier::read_to);
+            read_to.is_some_and(|read_to| read_to < *start || read_to > *end)
+        });
+        if outside {
+            effects.push(Effect::Notice(Notice::OutOfRange(partition)));
+            self.set_aside(vec![partition], effects);
+        }
+    }
+
+    /// The topics' partition counts differ, or do not any more.
+    pub(super) fn fits(&mut self, now: Moment, fits: bool, effects: &mut Vec<Effect<W, O>>) {
+        self.halted = !fits && holds(Guard::MisfitHalts);
+        if self.halted {
+            let active = self.active().collect();
+            self.set_aside(active, effects);
+            for owned in self.partitions.values_mut() {
+                if matches!(owned.phase, Phase::Restoring | Phase::Lost) {
+                    owned.phase = Phase::Halted;
+                }
+            }
+            return;
+        }
+        for (partition, owned) in &mut self.partitions {
+            if owned.phase == Phase::Halted {
+                begin(false, owned, now, *partition, effects);
+            }
+        }
+    }
+
+    fn active(&self) -> impl Iterator<Item = Partition> {
+        self.partitions.iter().filter(|(_, owned)| owned.phase == Phase::Active).map(|(partition, _)| *partition)
+    }
+
+    /// Finishes what is in flight without giving the partitions back; then they are restored, or halt.
+    fn set_aside(&mut self, partitions: Vec<Partition>, effects: &mut Vec<Effect<W, O>>) {
+        effects.extend(partitions.iter().copied().map(Effect::Pause));
+        self.drain(None, &partitions);
     }
 
     pub(super) fn revoked(&mut self, now: Moment, revoked: &[(TopicId, Partition)], within: Duration) {
@@ -83,13 +168,15 @@ impl<W: Clone, O> Flow<W, O> {
                 leaving.push(*partition);
             }
         }
-        self.drain(now + within, leaving);
+        self.drain(Some(now + within), &leaving);
+        self.releasing.get_or_insert_default().extend(leaving);
     }
 
     pub(super) fn shutdown(&mut self, now: Moment, within: Duration) {
         self.shutting_down = true;
-        let all = self.partitions.keys().copied().collect();
-        self.drain(now + within, all);
+        let all: Vec<Partition> = self.partitions.keys().copied().collect();
+        self.drain(Some(now + within), &all);
+        self.releasing.get_or_insert_default().extend(all);
     }
 
     pub(super) fn lost(&mut self, now: Moment, lost: &[(TopicId, Partition)], effects: &mut Vec<Effect<W, O>>) {
@@ -99,7 +186,7 @@ impl<W: Clone, O> Flow<W, O> {
             }
             if let Some(owned) = self.partitions.get_mut(partition) {
                 owned.assigned.remove(topic);
-                self.drop_partition(*partition, effects);
+                self.drop_partition(now, *partition, effects);
             }
         }
     }
@@ -139,39 +226,35 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    fn drain(&mut self, until: Moment, leaving: Vec<Partition>) {
-        for partition in &leaving {
+    fn drain(&mut self, until: Option<Moment>, leaving: &[Partition]) {
+        for partition in leaving {
             if let Some(owned) = self.partitions.get_mut(partition) {
                 owned.phase = match owned.phase {
                     Phase::Active | Phase::Draining { .. } => Phase::Draining { until },
                     // Nothing was begun: it can go at once.
-                    Phase::Partial | Phase::Restoring | Phase::Starting => Phase::Draining { until: Moment::ORIGIN },
+                    Phase::Partial | Phase::Halted | Phase::Restoring | Phase::Lost | Phase::Starting => {
+                        Phase::Draining { until: Some(Moment::ORIGIN) }
+                    }
                 };
             }
         }
         let partitions = &mut self.partitions;
         self.records.retain(|_, entry| {
             let Some(owned) = partitions.get_mut(&entry.partition) else { return true };
-            if !matches!(owned.phase, Phase::Draining { .. })
-                || matches!(entry.state, State::Calling(_) | State::Settled)
-            {
+            if !matches!(owned.phase, Phase::Draining { .. }) || entry.state.holds_on() {
                 return true;
             }
             give_back(owned, entry);
             false
         });
-        self.releasing.get_or_insert_default().extend(leaving);
     }
 
-    /// Gives back what is drained, or out of time; answers the revoke once nothing is left.
+    /// Gives back, or begins anew, what is drained or out of time; answers the revoke once nothing of it is left.
     pub(super) fn release(&mut self, now: Moment, effects: &mut Vec<Effect<W, O>>) {
-        if self.releasing.is_none() {
-            return;
-        }
         let mut left = 0;
         // A line of ours that is written after the next owner's would take its offset back.
         let on_its_way = self.gathering.is_in_flight();
-        let draining: Vec<(Partition, Moment, bool, usize)> = self
+        let draining: Vec<(Partition, Option<Moment>, bool, usize)> = self
             .partitions
             .iter()
             .filter_map(|(partition, owned)| match owned.phase {
@@ -179,18 +262,20 @@ impl<W: Clone, O> Flow<W, O> {
                     let drained = owned.is_drained() && !on_its_way;
                     Some((*partition, until, drained, owned.in_flight + owned.uncommitted))
                 }
-                Phase::Partial | Phase::Restoring | Phase::Starting | Phase::Active => None,
+                Phase::Partial | Phase::Halted | Phase::Restoring | Phase::Lost | Phase::Starting | Phase::Active => {
+                    None
+                }
             })
             .collect();
         for (partition, until, drained, open) in draining {
-            if drained || until <= now {
+            if drained || until.is_some_and(|until| until <= now) {
                 if !drained {
                     effects.push(Effect::Notice(Notice::DrainCut(partition, open)));
                     self.contest_uncommitted(now, partition, effects);
                 }
-                self.drop_partition(partition, effects);
+                self.drop_partition(now, partition, effects);
             } else {
-                left += 1;
+                left += usize::from(until.is_some());
             }
         }
         if left == 0
@@ -200,7 +285,7 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    fn drop_partition(&mut self, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
+    fn drop_partition(&mut self, now: Moment, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
         self.records.retain(|_, entry| entry.partition != partition);
         self.gathering.retain(|resolved| resolved.partition != partition);
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
@@ -209,17 +294,33 @@ impl<W: Clone, O> Flow<W, O> {
             self.partitions.remove(&partition);
             return;
         }
-        let (assigned_at, whole) = (owned.assigned_at, assigned.len() == usize::from(self.settings.topics));
-        *owned = Ownership { assigned, assigned_at, ..Ownership::new() };
+        let whole = assigned.len() == usize::from(self.settings.topics);
+        *owned = Ownership { assigned, ..Ownership::new() };
         if whole && !self.shutting_down {
-            // It was assigned again while it was still being given back.
-            owned.phase = Phase::Restoring;
-            effects.push(Effect::Restore(partition));
+            // It was set aside, or assigned again while it was still being given back.
+            begin(self.halted, owned, now, partition, effects);
         } else {
             // What is left of it is of no use alone, and need not be read.
             effects.push(Effect::Pause(partition));
         }
     }
+}
+
+/// Begins with a partition that is wholly ours: nobody before us, ourselves included, acts on it later than a lease's term from now.
+fn begin<W, O>(
+    halted: bool,
+    owned: &mut Ownership,
+    now: Moment,
+    partition: Partition,
+    effects: &mut Vec<Effect<W, O>>,
+) {
+    if halted {
+        owned.phase = Phase::Halted;
+        return;
+    }
+    owned.phase = Phase::Restoring;
+    owned.assigned_at = now;
+    effects.push(Effect::Restore(partition));
 }
 
 /// Remembers that the next owner has to look for the record's effect, if it was begun.

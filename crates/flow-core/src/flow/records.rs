@@ -63,7 +63,7 @@ impl<W: Clone, O> Flow<W, O> {
             // Its last attempt may have been sent just before it became a dead letter.
             Some(settled_at.max(now + owned.settle))
         } else {
-            owned.is_uncertain(record.topic, record.offset).then_some(settled_at)
+            owned.is_doubtful(now, record.topic, record.offset).then_some(settled_at)
         };
         let Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work } = record;
         let mut entry = Entry {
@@ -257,7 +257,7 @@ impl<W: Clone, O> Flow<W, O> {
         owned.uncommitted += 1;
         // Known at once, not only when committed: the next record of the event must see it.
         if let Some(remember) = remember.filter(|_| holds(Guard::LedgerAtOnce)) {
-            owned.ledger.remember(remember);
+            owned.remember(remember);
         }
         if !entry.turns_end_committed {
             self.end_turns(id, turns);

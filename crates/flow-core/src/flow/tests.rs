@@ -11,7 +11,8 @@ use crate::batch::{Batch, CommitFault};
 use crate::endpoint::EndpointPolicy;
 use crate::fate::{Fault, Reason};
 use crate::gate::GatePolicy;
-use crate::input::{Answer, Command, Delivered, Failure, Position, Restored};
+use crate::input::{Answer, Command, Delivered, Failure, Restored};
+use crate::position::Position;
 use crate::progress::Progress;
 
 const TOPICS: u16 = 2;
@@ -33,6 +34,7 @@ fn settings() -> Settings {
         give_up_after: Duration::from_secs(60),
         lease_term: Duration::from_secs(10),
         ledger_entries: 1000,
+        on_lost: OnLost::Pause,
         delete_doubles: false,
         seed: 11,
     }
@@ -60,7 +62,6 @@ struct World {
     probe: bool,
     committed: BTreeMap<(TopicId, Partition), i64>,
     metadata: HashMap<(TopicId, Partition), Written>,
-    begun: HashSet<Partition>,
     resolutions: HashMap<Work, u32>,
     last_effect: HashMap<(TopicId, Partition, u8), i64>,
     released: usize,
@@ -88,7 +89,6 @@ impl World {
             probe: false,
             committed: BTreeMap::new(),
             metadata: HashMap::new(),
-            begun: HashSet::new(),
             resolutions: HashMap::new(),
             last_effect: HashMap::new(),
             released: 0,
@@ -107,11 +107,16 @@ impl World {
                 }
                 Effect::Restore(p) => {
                     let positions = (0..TOPICS).map(|t| self.position(TopicId(t), p)).collect();
-                    self.step(Input::Restored(p, Restored { positions, remembered: Vec::new() }));
+                    self.step(Input::Restored(p, Restored { positions, ..Restored::default() }));
                 }
                 Effect::LogEnds(p) => {
                     let ends = (0..TOPICS).map(|t| (TopicId(t), self.log_end(TopicId(t), p))).collect();
                     self.step(Input::LogEnds(p, ends));
+                }
+                Effect::Ranges(p) => {
+                    let range = |t| (TopicId(t), NextOffset::new(0), self.log_end(TopicId(t), p));
+                    let ranges = (0..TOPICS).map(range).collect();
+                    self.step(Input::Ranges(p, ranges));
                 }
                 Effect::Start(p, positions) => {
                     for (topic, position) in positions {
@@ -139,9 +144,10 @@ impl World {
 
     fn position(&self, topic: TopicId, partition: Partition) -> Position {
         let (metadata, spilled) = self.metadata.get(&(topic, partition)).cloned().unwrap_or_default();
-        let next = NextOffset::new(self.next(topic, partition));
-        let begun = self.begun.contains(&partition);
-        Position { topic, next, metadata, spilled, log_end: self.log_end(topic, partition), begun }
+        let committed = self.committed.get(&(topic, partition)).map(|next| NextOffset::new(*next));
+        let (log_start, log_end) = (NextOffset::new(0), self.log_end(topic, partition));
+        let (begun, first, loss_accepted) = (committed.is_some(), log_start, None);
+        Position { topic, committed, metadata, spilled, log_start, log_end, begun, first, loss_accepted }
     }
 
     fn log_end(&self, topic: TopicId, partition: Partition) -> NextOffset {
@@ -220,7 +226,6 @@ impl World {
             let before = self.committed.insert((topic, partition), next.get());
             assert!(before.unwrap_or(0) <= next.get(), "an offset went back");
             self.metadata.insert((topic, partition), line.progress.encode(""));
-            self.begun.insert(partition);
             self.done_is_resolved(topic, partition, &line.progress);
         }
         let now = self.now;

@@ -136,7 +136,8 @@ impl World<'_> {
 
     /// Partition p of every topic goes to one member; what moves is asked for first.
     pub(crate) fn rebalance(&mut self, flow: usize) {
-        let partitions = self.scenario.config.partitions;
+        let partitions = self.kafka.most_partitions();
+        let counts = [0, 1, 2].map(|topic| self.kafka.partitions(topic));
         let group = &self.kafka.groups[flow];
         let members: Vec<u64> = group.members.keys().copied().collect();
         if members.is_empty() {
@@ -146,7 +147,7 @@ impl World<'_> {
         let (mut assign, mut revoke) = (BTreeMap::<u64, Assignment>::new(), BTreeMap::<u64, Assignment>::new());
         for partition in 0..partitions {
             let wanted = members[(partition as usize + rotation) % members.len()];
-            for topic in 0..TOPICS {
+            for topic in (0..TOPICS).filter(|topic| partition < counts[usize::from(*topic)]) {
                 let place = (topic, partition);
                 match group.owners.get(&place) {
                     None => assign.entry(wanted).or_default().push(place),

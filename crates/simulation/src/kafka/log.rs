@@ -1,7 +1,9 @@
 //! Logs, and what a new owner reads from Kafka before it begins.
 
+use std::time::Duration;
+
 use event_model::{NextOffset, Partition};
-use flow_core::{Input, Position, Remembered, Restored, TopicId};
+use flow_core::{Input, Layout, Moved, Position, Remembered, Restored, TopicId};
 
 use super::TOPICS;
 use crate::mutants::Switch;
@@ -12,7 +14,9 @@ use crate::world::{Item, World};
 /// A log of a partition, with offsets that are never delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// Those before the log's start are gone, and kept here for the checks.
     pub records: Vec<(i64, Item)>,
+    pub start: i64,
     pub end: i64,
 }
 
@@ -25,6 +29,11 @@ impl Log {
     }
 
     pub(crate) fn from(&self, position: i64) -> &[(i64, Item)] {
+        self.all_from(position.max(self.start))
+    }
+
+    /// Also what is gone.
+    pub(crate) fn all_from(&self, position: i64) -> &[(i64, Item)] {
         &self.records[self.records.partition_point(|(offset, _)| *offset < position)..]
     }
 }
@@ -39,13 +48,39 @@ pub(crate) struct Ledger {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Entry {
     Remembered(Remembered),
-    Init,
+    First(TopicId, NextOffset),
+    Layout(Layout),
+    LossAccepted(TopicId, NextOffset),
 }
 
 impl Ledger {
     pub(crate) fn append(&mut self, transaction: Option<usize>, entry: Entry) {
         self.entries.push((self.end, transaction, entry));
         self.end += 1;
+    }
+}
+
+/// The wall clock at the beginning of a run, and how long ledgers count: longer than any run.
+const CLOCK_MS: i64 = 1_000_000;
+const LEDGER_WINDOW: Duration = Duration::from_secs(3600);
+
+/// What ledger and state of a partition say.
+#[derive(Default)]
+struct Books {
+    remembered: Vec<Remembered>,
+    firsts: Vec<(TopicId, NextOffset)>,
+    losses: Vec<(TopicId, NextOffset)>,
+    layout: Option<Layout>,
+}
+
+impl Books {
+    fn take(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Remembered(entry) => self.remembered.push(*entry),
+            Entry::First(topic, first) => self.firsts.push((*topic, *first)),
+            Entry::Layout(layout) => self.layout = Some(*layout),
+            Entry::LossAccepted(topic, committed) => self.losses.push((*topic, *committed)),
+        }
     }
 }
 
@@ -58,6 +93,7 @@ pub(crate) struct Restoring {
 
 impl World<'_> {
     pub(crate) fn append(&mut self, index: usize) {
+        self.straddles(index);
         let planned = &self.scenario.records[index];
         if planned.replayed {
             return self.append_replay(index);
@@ -129,7 +165,11 @@ impl World<'_> {
         let Some(restoring) = self.workers[worker].restoring.get(&partition) else { return };
         let end = restoring.ledger_end;
         let to_the_end = self.switches.holds(Switch::LedgerToItsEnd);
-        let (mut remembered, mut begun) = (Vec::new(), false);
+        let partitions = self.workers[worker].partitions_seen;
+        if partitions == 0 {
+            return self.wake(worker, 15, Wake::Restore(partition, RestoreStep::Ledger, number));
+        }
+        let mut books = Books::default();
         for (at, transaction, entry) in &self.kafka.ledgers[flow][partition as usize].entries {
             if *at >= end {
                 break;
@@ -141,19 +181,27 @@ impl World<'_> {
                 }
                 None => break,
                 Some(false) => {}
-                Some(true) => match entry {
-                    Entry::Remembered(entry) => remembered.push(*entry),
-                    Entry::Init => begun = true,
-                },
+                Some(true) => books.take(entry),
             }
         }
         let Some(restoring) = self.workers[worker].restoring.remove(&partition) else { return };
         let mut positions = restoring.positions;
         for position in &mut positions {
-            position.begun = begun;
+            let first = books.firsts.iter().find(|(topic, _)| *topic == position.topic);
+            position.begun = first.is_some();
+            position.first = first.map_or(position.committed.unwrap_or(position.log_start), |(_, first)| *first);
+            position.loss_accepted =
+                books.losses.iter().rfind(|(topic, _)| *topic == position.topic).map(|(_, at)| *at);
         }
+        let now_ms = CLOCK_MS + self.now as i64;
+        let (layout, is_new) = Layout::of(partitions, books.layout, self.layout_of_zero(flow), now_ms);
+        let moved = layout.window(LEDGER_WINDOW, now_ms).map(|left| Moved { left, learnt: 0 });
+        let (begun, remembered) = (!books.firsts.is_empty(), books.remembered);
         self.tell(|| {
-            let read = |position: &Position| format!("next {} {:?}", position.next.get(), position.metadata);
+            let read = |position: &Position| {
+                let next = position.committed.map(NextOffset::get);
+                format!("next {next:?} {:?} of {}..", position.metadata, position.log_start.get())
+            };
             let read: Vec<_> = positions.iter().map(read).collect();
             format!(
                 "w{worker}      restored {partition}: {} begun {begun}, {} remembered",
@@ -162,12 +210,28 @@ impl World<'_> {
             )
         });
         self.checks.offsets_only.remove(&worker);
-        self.step(worker, Input::Restored(Partition::new(partition), Restored { positions, remembered }));
+        let layout = is_new.then_some(layout);
+        let restored = Restored { positions, remembered, layout, moved };
+        self.step(worker, Input::Restored(Partition::new(partition), restored));
+    }
+
+    /// What the state of partition 0 says of the partition count.
+    fn layout_of_zero(&self, flow: usize) -> Option<Layout> {
+        let seen = |transaction: &Option<usize>| {
+            transaction.is_none_or(|index| self.kafka.transactions[index].seen_in(0) == Some(true))
+        };
+        let layouts = self.kafka.ledgers[flow][0].entries.iter().filter(|(_, transaction, _)| seen(transaction));
+        layouts
+            .filter_map(|(.., entry)| if let Entry::Layout(layout) = entry { Some(*layout) } else { None })
+            .next_back()
     }
 
     fn position(&mut self, flow: usize, topic: u16, partition: i32) -> Position {
-        let log_end = self.kafka.log(flow, topic, partition).end;
-        let mut committed = self.kafka.offsets.get(&(flow, topic, partition)).cloned().unwrap_or_default();
+        let log = self.kafka.log(flow, topic, partition);
+        let (log_start, log_end) = (NextOffset::new(log.start), NextOffset::new(log.end));
+        let found = self.kafka.offsets.get(&(flow, topic, partition)).cloned();
+        let next = found.as_ref().map(|committed| NextOffset::new(committed.next));
+        let mut committed = found.unwrap_or_default();
         // Both topics' metadata come from one read; the damage is over with the second.
         if let Some(damage) = self.kafka.damaged.get(&(flow, partition)).copied() {
             if !committed.metadata.is_empty() {
@@ -181,11 +245,14 @@ impl World<'_> {
         }
         Position {
             topic: TopicId(topic),
-            next: NextOffset::new(committed.next),
+            committed: next,
             metadata: committed.metadata,
             spilled: None,
-            log_end: NextOffset::new(log_end),
+            log_start,
+            log_end,
             begun: false,
+            first: log_start,
+            loss_accepted: None,
         }
     }
 

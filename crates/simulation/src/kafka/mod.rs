@@ -21,6 +21,10 @@ pub(crate) const REPLAY: u16 = 2;
 pub(crate) struct Committed {
     pub next: i64,
     pub metadata: String,
+    /// Offsets that it passed because retention had removed them.
+    pub lost: u64,
+    /// Nothing of it was begun before.
+    pub begins: bool,
 }
 
 pub(crate) struct Kafka {
@@ -41,11 +45,13 @@ pub(crate) struct Kafka {
     pub abort_next: bool,
     pub slow_commit: u64,
     pub slow_markers: u64,
+    pub source_partitions: i32,
+    pub own_partitions: i32,
 }
 
 impl Kafka {
     pub(crate) fn new(config: &Config) -> Kafka {
-        let partitions = config.partitions as usize;
+        let partitions = config.growth.map_or(config.partitions, |growth| growth.to) as usize;
         let logs = || (0..partitions).map(|_| Log::default()).collect::<Vec<_>>();
         Kafka {
             source: logs(),
@@ -59,7 +65,18 @@ impl Kafka {
             abort_next: false,
             slow_commit: 0,
             slow_markers: 0,
+            source_partitions: config.partitions,
+            own_partitions: config.partitions,
         }
+    }
+
+    /// Partitions of the topic that exist now.
+    pub(crate) fn partitions(&self, topic: u16) -> i32 {
+        if topic == 0 { self.source_partitions } else { self.own_partitions }
+    }
+
+    pub(crate) fn most_partitions(&self) -> i32 {
+        self.source_partitions.max(self.own_partitions)
     }
 
     pub(crate) fn log(&self, flow: usize, topic: u16, partition: i32) -> &Log {

@@ -55,8 +55,14 @@ impl World<'_> {
         }
         let transaction = self.begin_transaction(worker);
         let Some(batch) = self.workers[worker].batch.take() else { return };
-        for line in batch.offsets.iter().filter(|line| line.init) {
-            self.write_ledger(transaction, line.partition.get(), Entry::Init);
+        for line in &batch.offsets {
+            let partition = line.partition.get();
+            if let Some(first) = line.news.first {
+                self.write_ledger(transaction, partition, Entry::First(line.topic, first));
+            }
+            if let Some(layout) = line.news.layout {
+                self.write_ledger(transaction, partition, Entry::Layout(layout));
+            }
         }
         let mut written = Vec::with_capacity(batch.resolved.len());
         for resolved in &batch.resolved {
@@ -83,7 +89,8 @@ impl World<'_> {
         let lost = process.spoilt;
         let lines = batch.offsets.iter().map(|line| {
             let (metadata, _) = line.progress.encode("");
-            (line.topic.0, line.partition.get(), Committed { next: line.progress.frontier.get(), metadata })
+            let (next, lost, begins) = (line.progress.frontier.get(), line.news.lost, line.news.first.is_some());
+            (line.topic.0, line.partition.get(), Committed { next, metadata, lost, begins })
         });
         let lines = lines.collect();
         if lost && self.switches.holds(Switch::CommitOnlyOwned) {

@@ -91,6 +91,10 @@ impl World<'_> {
         self.workers[index] = Worker { life, up: true, ..Worker::new(self.scenario, &self.switches, index, seat) };
         self.tell(|| format!("w{index}      starts, life {life}"));
         self.init_transactions(index);
+        if self.scenario.config.growth.is_some() {
+            self.step(index, flow_core::Input::Fits(false));
+            self.wake(index, 2, Wake::Look);
+        }
         self.join(index);
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     probes: usize,
     /// Calls of others since it waits for its first.
     passed_over: u32,
+    /// The topics' partition count as it last saw it; zero while they differ.
+    pub partitions_seen: i32,
 }
 
 /// What a coordinator says.
@@ -91,6 +93,9 @@ pub(crate) enum Wake {
     /// With the number of the restore: a later one voids it.
     Restore(i32, RestoreStep, u64),
     LogEnds(i32, u64),
+    Ranges(i32, u64),
+    /// It looks at the partition counts.
+    Look,
     Started(i32, Vec<(u16, i64)>),
     /// The sender checks the lease.
     Send(RecordId, Work, Call, Option<Moment>),
@@ -123,6 +128,7 @@ pub(crate) enum Outcome {
 impl Worker {
     pub(crate) fn new(scenario: &Scenario, switches: &Switches, index: usize, seat: Seat) -> Worker {
         let settings = settings(scenario, switches, index);
+        let config = &scenario.config;
         Worker {
             flow: index / scenario.config.workers,
             life: 0,
@@ -156,6 +162,7 @@ impl Worker {
             idle_ticks: 0,
             probes: 0,
             passed_over: 0,
+            partitions_seen: if config.growth.is_none() { config.partitions } else { 0 },
         }
     }
 
@@ -200,6 +207,7 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
         give_up_after: ms(GIVE_UP_AFTER),
         lease_term: ms(lease),
         ledger_entries: 1000,
+        on_lost: config.on_lost,
         delete_doubles: config.delete_doubles,
         seed: scenario.seed ^ index as u64,
     }
@@ -242,6 +250,12 @@ impl World<'_> {
                     self.log_ends(index, partition, number);
                 }
             }
+            Wake::Ranges(partition, number) => {
+                if worker.is_current(partition, number) {
+                    self.ranges(index, partition, number);
+                }
+            }
+            Wake::Look => self.look(index),
             Wake::Started(partition, positions) => self.started(index, partition, positions),
             Wake::Send(id, work, call, until) => self.send(index, id, work, call, until),
             Wake::Leaves(request) => self.leaves(request),
@@ -332,6 +346,11 @@ impl World<'_> {
                 let net = self.net();
                 let number = self.workers[index].restores.get(&partition.get()).copied().unwrap_or_default();
                 self.wake(index, net, Wake::LogEnds(partition.get(), number));
+            }
+            Effect::Ranges(partition) => {
+                let net = self.net();
+                let number = self.workers[index].restores.get(&partition.get()).copied().unwrap_or_default();
+                self.wake(index, net, Wake::Ranges(partition.get(), number));
             }
             Effect::Start(partition, positions) => {
                 let positions = positions.into_iter().map(|(topic, next)| (topic.0, next.get())).collect();

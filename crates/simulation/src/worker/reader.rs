@@ -53,6 +53,12 @@ impl World<'_> {
             let Some(&(position, reported)) = process.positions.get(&(topic, partition)) else { continue };
             let flow = process.flow;
             let log = self.kafka.log(flow, topic, partition);
+            if position < log.start {
+                // The client stops there, and does not say where.
+                self.workers[worker].positions.remove(&(topic, partition));
+                self.step(worker, Input::OutOfRange);
+                continue;
+            }
             let chunk: Vec<(i64, Item)> = log.from(position).iter().take(CHUNK).copied().collect();
             let end = log.end;
             if let Some((last, _)) = chunk.last() {
@@ -110,7 +116,8 @@ impl World<'_> {
 
     /// Whether somebody would read further.
     pub(crate) fn lag(&self, flow: usize) -> Vec<(u16, i32, i64, i64)> {
-        let places = (0..TOPICS).flat_map(|topic| (0..self.scenario.config.partitions).map(move |p| (topic, p)));
+        let counts = self.kafka.most_partitions();
+        let places = (0..TOPICS).flat_map(|topic| (0..counts).map(move |p| (topic, p)));
         let lag = places.map(|(topic, partition)| {
             let next = self.kafka.offsets.get(&(flow, topic, partition)).map_or(0, |committed| committed.next);
             (topic, partition, next, self.kafka.log(flow, topic, partition).end)
