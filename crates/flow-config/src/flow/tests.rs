@@ -200,6 +200,16 @@ fn doubles_are_reported_unless_the_flow_lets_them_be_deleted() {
 }
 
 #[test]
+fn a_loss_waits_for_a_word_unless_the_flow_may_go_on() {
+    assert_eq!(tickets().source.on_lost, OnLost::Pause);
+    let start = "start_from = \"earliest\"";
+    let go_on = edited(&[(start, "start_from = \"earliest\"\non_lost = \"continue\"")]).expect("a good flow");
+    assert_eq!(go_on.source.on_lost, OnLost::Continue);
+    let text = refusal(&[(start, "start_from = \"earliest\"\non_lost = \"skip\"")]);
+    assert!(text.contains("must be \"pause\" or \"continue\", not \"skip\""), "{text}");
+}
+
+#[test]
 fn a_flow_may_start_at_a_time() {
     for time in ["\"2026-01-31T00:00:00Z\"", "2026-01-31T01:00:00+01:00"] {
         let flow = edited(&[("\"earliest\"", time)]).expect("good");
