@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use secrecy::ExposeSecret;
@@ -15,7 +16,10 @@ use crate::{Kafka, unique};
 /// Settings and a copy of `flows/tickets` in which every name that the outside sees is changed
 #[derive(Debug)]
 pub struct Deployment {
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    /// Of the deployment: several flows may be in it
+    name: String,
+    /// Of the flow
     id: String,
     settings: String,
 }
@@ -36,8 +40,8 @@ impl Deployment {
     /// The flow lacks a name that must be changed, or the folder cannot be written.
     pub fn of_tickets(kafka: &Kafka, engine: &Settings, extra: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("xconnector-deployment-").tempdir()?;
-        let id = unique("t").replace('.', "")[..9].to_owned();
-        let mut deployment = Self { folder, id, settings: String::new() };
+        let id = unique_id();
+        let mut deployment = Self { folder: Arc::new(folder), name: id.clone(), id, settings: String::new() };
         deployment.copy_flow()?;
         let secret = deployment.folder.path().join("engine-secret");
         let credentials = match &engine.auth {
@@ -62,7 +66,7 @@ impl Deployment {
              [kafka]\nbootstrap_servers = {:?}\n\
              [engine]\ndialect = \"{dialect}\"\n{credentials}\n\
              urls = {{ runtime = {:?}, history = {:?}, jobs = {:?} }}\n{extra}\n",
-            deployment.id,
+            deployment.name,
             repository().join("schemas"),
             kafka.bootstrap(),
             engine.runtime,
@@ -70,6 +74,18 @@ impl Deployment {
             engine.jobs,
         );
         Ok(deployment)
+    }
+
+    /// The same process with a further flow, which differs in its names. To be called before [`Deployment::set_up`], which sets up
+    /// all flows.
+    ///
+    /// # Errors
+    /// The flow's folder cannot be written.
+    pub fn twin(&self) -> Result<Self> {
+        let (folder, name, settings) = (Arc::clone(&self.folder), self.name.clone(), self.settings.clone());
+        let twin = Self { folder, name, id: unique_id(), settings };
+        twin.copy_flow()?;
+        Ok(twin)
     }
 
     /// Name of the flow, the middle of `xc.<flow>.dlq`
@@ -99,7 +115,7 @@ impl Deployment {
 
     /// Consumer group of its instances
     pub fn group(&self) -> String {
-        format!("test-{}.{}", self.id, self.flow())
+        format!("test-{}.{}", self.name, self.flow())
     }
 
     /// Topic of the jobs that the engine hands out
@@ -164,6 +180,10 @@ impl Deployment {
         let names = [("\"ticket_triage\"", format!("{:?}", self.definition())), ("tickets.outcome", job_topic)];
         rewrite(&original.join("ticket_triage.bpmn"), &copy.join(format!("{}.bpmn", self.definition())), &names)
     }
+}
+
+fn unique_id() -> String {
+    unique("t").replace('.', "")[..9].to_owned()
 }
 
 fn rewrite(from: &Path, to: &Path, names: &[(&str, String)]) -> Result<()> {

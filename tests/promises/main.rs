@@ -17,5 +17,6 @@ mod positions;
 mod real_parts;
 mod rebalance;
 mod replay;
+mod shared_engine;
 mod support;
 mod takeover;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::faults::{Rule, Rules};
 use crate::http::{self, Service, Tokens};
 use crate::server::{self, Availability, Gatekeeper};
-use crate::stats::Stats;
+use crate::stats::{OperationCount, Stats};
 use crate::switches::Switches;
 
 /// How an emulator starts. Ports are on 127.0.0.1; 0 takes a free one.
@@ -205,6 +205,21 @@ impl Faults {
                 Ok(())
             }
         }
+    }
+
+    /// What was asked of an operation so far.
+    pub fn counted(&self, operation: &str) -> OperationCount {
+        self.service.stats.current().remove(operation).unwrap_or_default()
+    }
+
+    /// Counts anew.
+    pub fn count_anew(&self) {
+        self.service.stats.reset();
+    }
+
+    /// When requests of an operation arrived: the last ten thousand of all operations are remembered.
+    pub fn arrivals(&self, operation: &str) -> Vec<Instant> {
+        self.service.stats.arrivals(operation)
     }
 
     /// Takes all rules away.

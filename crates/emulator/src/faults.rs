@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,11 @@ pub enum Fault {
         #[serde(default)]
         jitter_ms: u64,
     },
+    /// The engine is too small: requests that meet this wait for each other, and each takes so long.
+    Queue {
+        /// Milliseconds of one request.
+        ms: u64,
+    },
     /// This status is the answer.
     Status {
         /// HTTP status, 400 to 599.
@@ -111,6 +116,8 @@ pub(crate) struct Verdict {
 pub(crate) struct Rules {
     any: AtomicBool,
     rules: Mutex<Vec<Rule>>,
+    /// Until when requests that meet `Queue` are being served.
+    busy_until: Mutex<Option<Instant>>,
 }
 
 impl Rules {
@@ -129,7 +136,7 @@ impl Rules {
     }
 
     /// Delays of all rules that meet the request add up; the first other fault decides its fate.
-    pub(crate) fn decide(&self, operation: &str, mount: Mount, random: &mut impl Rng) -> Verdict {
+    pub(crate) fn decide(&self, operation: &str, mount: Mount, now: Instant, random: &mut impl Rng) -> Verdict {
         let mut verdict = Verdict::default();
         if !self.any.load(Ordering::Relaxed) {
             return verdict;
@@ -145,6 +152,7 @@ impl Rules {
             match &rule.fault {
                 Fault::Delay { ms, jitter_ms } => verdict.delay += with_jitter(*ms, *jitter_ms, random),
                 Fault::DelayAnswer { ms, jitter_ms } => verdict.answer_delay += with_jitter(*ms, *jitter_ms, random),
+                Fault::Queue { ms } => verdict.delay += self.queue(now, Duration::from_millis(*ms)),
                 Fault::Status { .. }
                 | Fault::DropAnswer
                 | Fault::CutAnswer
@@ -164,6 +172,14 @@ impl Rules {
             }
         }
         verdict
+    }
+
+    /// How long a request that comes `now` waits until it is served, its own time included.
+    fn queue(&self, now: Instant, takes: Duration) -> Duration {
+        let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = busy_until.map_or(now, |until| until.max(now)) + takes;
+        *busy_until = Some(served);
+        served - now
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Rule>> {
@@ -220,6 +236,7 @@ impl Rule {
             Fault::Status { .. }
             | Fault::Delay { .. }
             | Fault::DelayAnswer { .. }
+            | Fault::Queue { .. }
             | Fault::DropAnswer
             | Fault::CutAnswer
             | Fault::DropRequest
@@ -244,7 +261,7 @@ mod tests {
         rules.add(Rule::on("start", Fault::DropAnswer).times(2));
         rules.add(Rule::at(Mount::Jobs, Fault::Delay { ms: 5, jitter_ms: 0 }));
         let mut random = StdRng::seed_from_u64(1);
-        let mut fate = |operation: &str, mount| rules.decide(operation, mount, &mut random);
+        let mut fate = |operation: &str, mount| rules.decide(operation, mount, Instant::now(), &mut random);
         assert_eq!(fate("list-tasks", Mount::Runtime), Verdict::default());
         assert_eq!(fate("acquire", Mount::Jobs).delay, Duration::from_millis(5));
         assert_eq!(fate("start", Mount::Runtime).fate, Some(Fault::DropAnswer));
@@ -260,9 +277,23 @@ mod tests {
         rules.add(Rule::everywhere(Fault::DropRequest).times(1));
         rules.add(Rule::everywhere(Fault::Delay { ms: 7, jitter_ms: 0 }));
         let mut random = StdRng::seed_from_u64(1);
-        let first = rules.decide("start", Mount::Runtime, &mut random);
+        let first = rules.decide("start", Mount::Runtime, Instant::now(), &mut random);
         assert_eq!((first.delay, first.fate), (Duration::from_millis(12), Some(Fault::Forbid)));
-        assert_eq!(rules.decide("start", Mount::Runtime, &mut random).fate, Some(Fault::DropRequest));
+        let second = rules.decide("start", Mount::Runtime, Instant::now(), &mut random);
+        assert_eq!(second.fate, Some(Fault::DropRequest));
+    }
+
+    #[test]
+    fn requests_that_queue_wait_for_each_other() {
+        let rules = Rules::default();
+        rules.add(Rule::on("start", Fault::Queue { ms: 50 }));
+        let mut random = StdRng::seed_from_u64(1);
+        let begun = Instant::now();
+        let mut delay = |after| {
+            let now = begun + Duration::from_millis(after);
+            rules.decide("start", Mount::Runtime, now, &mut random).delay.as_millis()
+        };
+        assert_eq!([delay(0), delay(0), delay(20), delay(1_000)], [50, 100, 130, 50]);
     }
 
     #[test]
@@ -270,7 +301,9 @@ mod tests {
         let rules = Rules::default();
         rules.add(Rule::everywhere(Fault::DropAnswer).percent(30.0));
         let mut random = StdRng::seed_from_u64(7);
-        let met = (0..10_000).filter(|_| rules.decide("start", Mount::Runtime, &mut random).fate.is_some()).count();
+        let met = (0..10_000)
+            .filter(|_| rules.decide("start", Mount::Runtime, Instant::now(), &mut random).fate.is_some())
+            .count();
         assert!((2_800..3_200).contains(&met), "{met}");
     }
 

@@ -239,7 +239,7 @@ impl Scenario {
             dense: rng.chance(12),
             max_in_flight: rng.pick(&[2, 4, 8]),
             max_held: rng.pick(&[4, 10, 40]),
-            max_per_second: Rng::new(seed, 6).pick(&[0, 0, 0, 0, 0, 0, 40, 200]),
+            max_per_second: Rng::new(seed, 7).pick(&[0, 0, 0, 0, 0, 0, 40, 200]),
             growth: None,
             on_lost: OnLost::Pause,
         };

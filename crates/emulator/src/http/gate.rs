@@ -1,7 +1,7 @@
 //! Every request passes here: faults, access token, counting.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -36,7 +36,7 @@ pub(super) struct Operation {
 
 pub(super) async fn pass(State(operation): State<Operation>, request: Request, next: Next) -> Response {
     let stats = &operation.service.stats;
-    stats.called(operation.name);
+    let _open = stats.called(operation.name);
     let mut response = answer(&operation, request, next).await;
     let extensions = response.extensions();
     if extensions.get::<DropConnection>().is_some() || extensions.get::<CutAnswer>().is_some() {
@@ -53,7 +53,8 @@ pub(super) async fn pass(State(operation): State<Operation>, request: Request, n
 
 async fn answer(operation: &Operation, request: Request, next: Next) -> Response {
     let service = &operation.service;
-    let Verdict { delay, answer_delay, fate } = service.rules.decide(operation.name, operation.mount, &mut rand::rng());
+    let Verdict { delay, answer_delay, fate } =
+        service.rules.decide(operation.name, operation.mount, Instant::now(), &mut rand::rng());
     pause(delay).await;
     let response = match fate {
         None => allowed(operation, request, next).await,
@@ -88,7 +89,9 @@ async fn answer(operation: &Operation, request: Request, next: Next) -> Response
         Some(Fault::Forbid) => Problem::forbidden("The caller has no permission for this operation.").into_response(),
         Some(Fault::OptimisticLock) => Problem::optimistic_lock(service).into_response(),
         // Delays are not fates: the rules have added them up above.
-        Some(Fault::Delay { .. } | Fault::DelayAnswer { .. }) => allowed(operation, request, next).await,
+        Some(Fault::Delay { .. } | Fault::DelayAnswer { .. } | Fault::Queue { .. }) => {
+            allowed(operation, request, next).await
+        }
     };
     pause(answer_delay).await;
     response

@@ -40,7 +40,7 @@ async fn a_dropped_answer_leaves_its_effect() {
     assert_eq!(try_start(&client, "ticket/2").await.unwrap(), StatusCode::CREATED);
     assert_eq!(
         client.stats().await["operations"]["start"],
-        json!({ "calls": 2, "answers": { "201": 1 }, "dropped": 1 })
+        json!({ "calls": 2, "answers": { "201": 1 }, "dropped": 1, "open": 0, "most_open": 1 })
     );
 }
 
