@@ -84,14 +84,11 @@ async fn undo(engine: &Engine, flows: &[&Subject], doubles: &mut [Told]) -> anyh
 
 /// Why nothing may be ended for this survivor. Somebody who ended it by hand has chosen another one to stay.
 async fn survivor_is_gone(engine: &Engine, survivor: &Found) -> Option<String> {
-    if survivor.deleted {
-        return Some("somebody ended the survivor".to_owned());
-    }
     match engine.instance_history(&survivor.id).await {
         // Where history does not list what runs, what the audit has seen must do.
         Ok(None) => None,
         Ok(Some(instance)) if instance.delete_reason.as_deref().is_none_or(str::is_empty) => None,
-        Ok(Some(_)) => Some("somebody ended the survivor meanwhile".to_owned()),
+        Ok(Some(_)) => Some("somebody ended the survivor".to_owned()),
         Err(error) => Some(format!("it cannot be seen whether the survivor is still there: {error}")),
     }
 }

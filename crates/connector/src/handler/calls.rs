@@ -136,18 +136,7 @@ impl FlowHandler {
             Scope::History => self.engine.historic(definition, key).await.map_err(|error| failure(&error))?,
             Scope::Running | Scope::Everywhere => self.running(definition, key).await?,
         };
-        let mut copies = Vec::new();
-        for instance in instances.into_iter().filter(|instance| !marker::is_surplus(instance)) {
-            if instance.variables.is_none() {
-                return Err(bad_answer(format!("the variables of instance {} could not be read", instance.id)));
-            }
-            if instance.variable(marker::EVENT_ID).and_then(|value| value.as_str()) == Some(mark) {
-                let started_ms = instance.start_time.map_or(i64::MAX, |time| time.as_millisecond());
-                let running = !instance.is_ended() && scope != Scope::History;
-                copies.push(Copy { started_ms, id: instance.id.as_str().into(), running });
-            }
-        }
-        Ok(Answer::Copies(copies))
+        copies(&instances, mark, scope).map(Answer::Copies)
     }
 
     async fn locate_waiting(&self, running: &[Instance], message: &str) -> Called {
@@ -172,8 +161,24 @@ fn done(instance: String) -> Answer<Output> {
     Answer::Done(Output::Instance(Some(instance)))
 }
 
+/// The instances of one event. One that was ended as surplus counts no more.
+pub(super) fn copies(instances: &[Instance], mark: &str, scope: Scope) -> Result<Vec<Copy>, Box<Failure>> {
+    let mut copies = Vec::new();
+    for instance in instances.iter().filter(|instance| !marker::is_surplus(instance)) {
+        if instance.variables.is_none() {
+            return Err(bad_answer(format!("the variables of instance {} could not be read", instance.id)));
+        }
+        if instance.variable(marker::EVENT_ID).and_then(|value| value.as_str()) == Some(mark) {
+            let started_ms = instance.start_time.map_or(i64::MAX, |time| time.as_millisecond());
+            let running = !instance.is_ended() && scope != Scope::History;
+            copies.push(Copy { started_ms, id: instance.id.as_str().into(), running });
+        }
+    }
+    Ok(copies)
+}
+
 /// The instance that carries the mark. One that was ended as surplus is the answer only when the survivor is not in sight.
-fn marked(instances: &[Instance], variable: &str, mark: &str) -> Result<Option<String>, Box<Failure>> {
+pub(super) fn marked(instances: &[Instance], variable: &str, mark: &str) -> Result<Option<String>, Box<Failure>> {
     let (surplus, others): (Vec<_>, Vec<_>) = instances.iter().partition(|instance| marker::is_surplus(instance));
     for instance in others.into_iter().chain(surplus) {
         if instance.variables.is_none() {

@@ -3,6 +3,7 @@ use std::path::Path;
 use event_model::{Coordinates, Header, Offset, Partition, Schemas};
 use flow_core::{Command, Plan};
 use serde_json::{Value, json};
+use workflow_client::Instance;
 
 use super::*;
 
@@ -123,4 +124,19 @@ fn a_job_of_a_topic_that_the_flow_does_not_serve_is_rejected() {
         "processDefinitionId": null, "elementId": null, "retries": 3, "lockExpiresAt": null });
     let prepared = handler().prepare(JOBS, record("xc.tickets.jobs", b"p-1", Some(serde_json::to_vec(&job).unwrap())));
     assert!(matches!(&prepared.plan, Plan::Reject(reason, _) if reason.as_str() == "unknown-job-topic"));
+}
+
+#[test]
+fn what_was_ended_as_surplus_is_counted_no_more_and_found_only_without_its_survivor() {
+    let instance = |id: &str, reason: &str| -> Instance {
+        let marks = json!([{ "name": marker::EVENT_ID, "value": "tickets/e-1" }]);
+        let row = json!({ "id": id, "deleteReason": reason, "endTime": "2026-11-26T10:00:00Z", "variables": marks });
+        serde_json::from_value(row).unwrap()
+    };
+    let both = [instance("surplus", marker::DUPLICATE), instance("survivor", "")];
+    let found = |instances: &[Instance]| calls::marked(instances, marker::EVENT_ID, "tickets/e-1").unwrap();
+    assert_eq!(found(&both).as_deref(), Some("survivor"));
+    assert_eq!(found(&both[..1]).as_deref(), Some("surplus"), "it shows that the event was done");
+    let counted = calls::copies(&both, "tickets/e-1", flow_core::Scope::History).unwrap();
+    assert_eq!(counted.iter().map(|copy| &*copy.id).collect::<Vec<_>>(), ["survivor"]);
 }

@@ -87,23 +87,40 @@ async fn a_list_that_never_rests_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_list_that_loses_rows_with_every_page_is_read_to_its_end_all_the_same() {
+    // by offset, no page would fit to the one before
+    let all: Vec<Value> = (0..900).map(|id| row(id, id as i64)).collect();
+    let server = Server::start(move |seen, number| answer(seen, &all[50 * number..], 100)).await;
+    assert_eq!(swept(&server.flowable()).await, Ok(expected(0..900)));
+}
+
+#[tokio::test]
 async fn an_engine_that_ignores_filter_order_or_paging_is_found_out() {
     let many = |order: fn(i64) -> i64| (0..300).map(|id| row(id, order(id as i64))).collect::<Vec<Value>>();
     let (early, unsorted) = (many(|id| 5_000 * id - 60_000), many(|id| 5_000 * (300 - id)));
     let cut: Vec<Value> = (0..10).map(|id| row(id, 0)).collect();
     let undated = vec![json!({"id": "i0000", "variables": []})];
-    for (what, rows, total) in [
-        ("filter", early, Some(300)),
-        ("order", unsorted, Some(300)),
-        ("paging", cut, None),
-        ("date", undated, Some(1)),
-    ] {
+    let cases = [
+        ("the engine ignores startedAfter", early, Some(300)),
+        ("the engine does not sort by startTime", unsorted, Some(300)),
+        ("more rows are announced than can be read", cut, None),
+        ("without a start time", undated, Some(1)),
+    ];
+    for (what, rows, total) in cases {
         let server = Server::start(move |_, _| match total {
             Some(total) => reply(200, json!({"data": rows[..rows.len().min(100)], "total": total})),
             None => reply(200, json!({"data": rows})),
         })
         .await;
-        assert_eq!(swept(&server.flowable()).await, Err(Fault::BadAnswer), "{what}");
+        let mut sweep = server.flowable().sweep("triage", at(0), SweepSource::History).unwrap();
+        let error = loop {
+            match sweep.next_page().await {
+                Ok(page) => assert!(page.is_some(), "{what}: it ended as if it were whole"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.fault, Fault::BadAnswer);
+        assert!(error.message.contains(what), "{what}: {error}");
     }
 }
 
