@@ -116,7 +116,9 @@ fn assign<C: ConsumerContext>(
 ) -> KafkaResult<()> {
     // Also an empty list must be taken: librdkafka tells the group that partitions are given back only after this call, and
     // the member that is to get them would wait for ever.
-    list.set_all_offsets(Offset::Offset(0))?;
+    // A position that is not in the log stops the fetcher, which a seek cannot start again. The eager protocol has no way to begin anew with
+    // one partition, so its placeholder is one that is always there.
+    list.set_all_offsets(if cooperative { Offset::Offset(0) } else { Offset::Beginning })?;
     if cooperative {
         consumer.incremental_assign(list)?;
     } else {
