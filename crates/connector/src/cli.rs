@@ -166,4 +166,15 @@ pub(crate) enum DlqCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Put them aside for good: none of it is done, and what waits behind them in quarantine waits no longer.
+    Discard {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        #[command(flatten)]
+        choice: Choice,
+        /// Only say how many
+        #[arg(long)]
+        dry_run: bool,
+    },
 }

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use event_model::{DeadLetter, Offset, Partition, Record, letter_of, replay_topic_of, to_replay};
+use event_model::{
+    DeadLetter, Offset, OutgoingRecord, Partition, Record, letter_of, replay_topic_of, to_discard, to_replay,
+};
 use intake::Cluster;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -111,8 +113,27 @@ pub(crate) async fn list(setup: Setup, choice: Choice, limit: usize, json: bool)
 ///
 /// # Errors
 /// No such flow, nothing to replay where one letter was named, or Kafka refused.
-#[allow(clippy::print_stdout, reason = "the command's answer")]
 pub(crate) async fn replay(setup: Setup, choice: Choice, again: bool, dry_run: bool) -> anyhow::Result<()> {
+    put_back(setup, choice, again, dry_run, "replayed", to_replay).await
+}
+
+/// Puts dead letters aside for good, each in its turn.
+///
+/// # Errors
+/// As [`replay`].
+pub(crate) async fn discard(setup: Setup, choice: Choice, dry_run: bool) -> anyhow::Result<()> {
+    put_back(setup, choice, false, dry_run, "discarded", to_discard).await
+}
+
+#[allow(clippy::print_stdout, reason = "the command's answer")]
+async fn put_back(
+    setup: Setup,
+    choice: Choice,
+    again: bool,
+    dry_run: bool,
+    what: &str,
+    how: fn(&str, &Record) -> OutgoingRecord,
+) -> anyhow::Result<()> {
     let cluster = cluster(&setup, &choice.flow)?;
     let (flow, named, reading) = (choice.flow.clone(), choice.at, cluster.clone());
     let (letters, replayed) = tokio::task::spawn_blocking(move || read(&reading, &choice)).await??;
@@ -120,15 +141,18 @@ pub(crate) async fn replay(setup: Setup, choice: Choice, again: bool, dry_run: b
         ensure!(!letters.is_empty(), "there is no dead letter at {named}");
         ensure!(again || !replayed.contains(&named), "{named} was replayed before; --again does it once more");
     }
-    let chosen: Vec<&Record> = letters.iter().filter(|letter| again || !replayed.contains(&place(letter))).collect();
+    let mut chosen: Vec<&Record> =
+        letters.iter().filter(|letter| again || !replayed.contains(&place(letter))).collect();
+    // In the order of the source: one that came back before and became a letter again stands behind later ones.
+    chosen.sort_by_key(|letter| source_offset(letter));
     let passed = letters.len() - chosen.len();
-    let records: Vec<_> = chosen.iter().map(|letter| to_replay(&flow, letter)).collect();
+    let records: Vec<_> = chosen.iter().map(|letter| how(&flow, letter)).collect();
     if dry_run {
-        println!("{} dead letters would be replayed, {passed} were before", records.len());
+        println!("{} dead letters would be {what}, {passed} were replayed before", records.len());
         return Ok(());
     }
     let written = intake::write(&cluster, &records).await.context("not every dead letter was put back in")?;
-    println!("{written} dead letters replayed, {passed} passed over because they were replayed before");
+    println!("{written} dead letters {what}, {passed} passed over because they were replayed before");
     Ok(())
 }
 
@@ -165,6 +189,10 @@ fn read(cluster: &Cluster, choice: &Choice) -> anyhow::Result<(Vec<Record>, BTre
     });
     taken.with_context(|| format!("{topic} cannot be read; `xconnector topics create` makes it"))?;
     Ok((letters, replayed))
+}
+
+fn source_offset(letter: &Record) -> i64 {
+    header(letter, "xc-source-offset").and_then(|offset| offset.parse().ok()).unwrap_or(i64::MAX)
 }
 
 fn place(letter: &Record) -> Place {

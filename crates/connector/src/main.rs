@@ -81,6 +81,9 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
         Command::Dlq(DlqCommand::Replay { config, choice, again, dry_run }) => {
             letters::replay(setup::load(&config)?, choice, again, dry_run).await
         }
+        Command::Dlq(DlqCommand::Discard { config, choice, dry_run }) => {
+            letters::discard(setup::load(&config)?, choice, dry_run).await
+        }
         Command::Models(ModelsCommand::Deploy { config, flow }) => {
             models::deploy(setup::load(&config)?, flow.as_deref()).await
         }

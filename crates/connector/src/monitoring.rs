@@ -62,7 +62,12 @@ async fn ready(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse {
     for (flow, status) in &monitoring.flows {
         let status = status.borrow();
         all &= status.gate_open && status.misfit.is_none() && status.awaiting_word == 0;
-        let gate = if status.gate_open { "the engine is well" } else { "paused: the engine is not well, see the log" };
+        let gate = match (status.gate_open, status.storm) {
+            (false, _) => "paused: the engine is not well, see the log",
+            // Ready all the same: what mends it may be the next version, which must not wait for this one.
+            (true, true) => "paused by the storm guard: bad records pile up, see the log",
+            (true, false) => "the engine is well",
+        };
         lines.push_str(&format!("{flow}: {} partitions, {gate}", status.partitions.len()));
         if let Some(counts) = &status.misfit {
             lines.push_str(&format!("; halted: its topics differ in partition count, {counts}"));

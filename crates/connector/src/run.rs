@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
 use event_model::{JobRecord, Partition, replay_topic_of};
 use flow_config::{Compensate, Flow};
-use flow_core::{EndpointPolicy, GatePolicy, OnLost, RetryPolicy, TopicId};
+use flow_core::{EndpointPolicy, GatePolicy, OnExhausted, OnLost, RetryPolicy, StormPolicy, TopicId};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -256,6 +256,12 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
         history_lag: settings.engine.history_lag,
         give_up_after: flow.limits.give_up_after,
         lease_term: flow_config::LEASE_TERM,
+        on_exhausted: match flow.limits.on_exhausted {
+            flow_config::OnExhausted::Next => OnExhausted::Next,
+            flow_config::OnExhausted::QuarantineKey => OnExhausted::QuarantineKey,
+        },
+        max_quarantined: flow.limits.max_quarantined,
+        storm: storm_policy(flow.storm_guard),
         ledger_entries: flow.limits.ledger_entries,
         on_lost: match flow.source.on_lost {
             flow_config::OnLost::Pause => OnLost::Pause,
@@ -266,6 +272,16 @@ fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -
     }
 }
 
+fn storm_policy(guard: flow_config::StormGuard) -> StormPolicy {
+    StormPolicy {
+        run: guard.run,
+        window: guard.window,
+        percent: guard.percent,
+        failing_after: guard.failing_after,
+        trial_after: guard.trial_after,
+    }
+}
+
 /// Whether this worker acquires jobs: it owns partition 0, and what it acquired before is not piling up.
 fn permission(mut status: watch::Receiver<Status>, jobs: TopicId) -> watch::Receiver<bool> {
     let (permission, may_acquire) = watch::channel(false);
@@ -273,7 +289,7 @@ fn permission(mut status: watch::Receiver<Status>, jobs: TopicId) -> watch::Rece
         while status.changed().await.is_ok() {
             let may = {
                 let status = status.borrow_and_update();
-                status.holds(Partition::new(0)) && status.gate_open && status.lag(jobs) < JOBS_BACKLOG
+                status.holds(Partition::new(0)) && status.gate_open && !status.storm && status.lag(jobs) < JOBS_BACKLOG
             };
             permission.send_if_modified(|current| std::mem::replace(current, may) != may);
         }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use event_model::{Coordinates, NextOffset, Offset, OutgoingRecord, Partition};
 use flow_core::{EventHash, Layout, Remembered, TopicId};
 
+use crate::quarantines::Entries;
+
 /// Who remembers accepted events.
 pub fn ledger_topic(flow: &str) -> String {
     format!("xc.{flow}.ledger")
@@ -134,11 +136,14 @@ pub(crate) struct State {
     /// By source topic: the committed offset behind which a loss is accepted.
     pub losses: HashMap<String, NextOffset>,
     pub layout: Option<Layout>,
+    pub quarantined: Entries,
 }
 
 impl State {
     pub(crate) fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
-        if key == INIT {
+        if self.quarantined.take(key, value) {
+            // A key in quarantine.
+        } else if key == INIT {
             self.begun = value.is_some();
         } else if key == LAYOUT {
             self.layout = value.and_then(read_layout);

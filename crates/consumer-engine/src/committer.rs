@@ -1,5 +1,6 @@
 //! The committer thread: writes one batch at a time, replies, dead letters and offsets together.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +24,7 @@ use crate::delivery::{Deliveries, Refusal};
 use crate::error::EngineError;
 use crate::handler::Handler;
 use crate::native;
+use crate::quarantines;
 use crate::settings::{Delivery, Settings};
 use crate::telemetry::Telemetry;
 
@@ -227,6 +229,7 @@ impl<H: Handler> Committer<H> {
                 self.produce(&entry, index)?;
             }
         }
+        self.write_quarantines(batch)?;
         let mut offsets = TopicPartitionList::new();
         for line in &batch.offsets {
             let Some(role) = self.settings.topics.get(usize::from(line.topic.0)) else { continue };
@@ -248,6 +251,18 @@ impl<H: Handler> Committer<H> {
             element.set_metadata(metadata);
         }
         Ok(offsets)
+    }
+
+    /// The last word of the batch on each key whose quarantine it changes.
+    fn write_quarantines(&self, batch: &Batch<H::Work, H::Output>) -> Result<(), Fault> {
+        let mut said = HashSet::new();
+        for (index, resolved) in batch.resolved.iter().enumerate().rev() {
+            let Some(change) = &resolved.quarantine else { continue };
+            if said.insert((resolved.partition(), change.key)) {
+                self.produce(&quarantines::record(&self.state, resolved.partition(), &self.names, change), index)?;
+            }
+        }
+        Ok(())
     }
 
     fn produce(&self, record: &OutgoingRecord, index: usize) -> Result<(), Fault> {

@@ -326,6 +326,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             gate_open: endpoint.closed.is_none(),
             misfit: self.layout.misfit(),
             awaiting_word: self.flow.awaiting_word(),
+            storm: self.flow.storm_guard_is_tripped(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use event_model::{OutgoingRecord, Record};
-use flow_core::{Answer, Call, EventHash, Failure, LaneKey, Plan, Resolved, TopicId};
+use flow_core::{Answer, Call, EventHash, Failure, LaneKey, Letter, Plan, Resolved, TopicId};
 use tokio::time::Instant;
 
 /// What decoding made of a record.
@@ -11,6 +11,10 @@ use tokio::time::Instant;
 pub struct Prepared<W> {
     /// The record's ordering key.
     pub lane: LaneKey,
+    /// Whether other records share that key; one without a key is alone with it.
+    pub keyed: bool,
+    /// The dead letter that it was, if it comes back as one.
+    pub letter: Option<Letter>,
     /// What it is known by in the ledger: the hashes of its event id and payload.
     pub identity: Option<(EventHash, u64)>,
     /// The hash of the definition and business key that it acts on.

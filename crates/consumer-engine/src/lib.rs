@@ -24,6 +24,7 @@ mod layout;
 mod log_reader;
 mod native;
 mod offsets;
+mod quarantines;
 mod reader;
 mod restore;
 mod settings;

@@ -253,8 +253,8 @@ impl<H: Handler> Reader<H> {
                 rescued
             }
         };
-        let crate::Prepared { lane, identity, business, plan, work } = prepared;
-        Some(Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work })
+        let crate::Prepared { lane, keyed, letter, identity, business, plan, work } = prepared;
+        Some(Delivered { topic, partition, offset, timestamp_ms, lane, keyed, letter, identity, business, plan, work })
     }
 
     fn send(&self, read: Read<H::Work>) {

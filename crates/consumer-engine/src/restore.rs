@@ -105,8 +105,9 @@ impl Restorer {
         for (index, found) in committed.into_iter().enumerate() {
             positions.push(self.position(TopicId(index as u16), partition, found, grown, &mut state)?);
         }
-        let mut restored =
-            Restored { positions, layout: is_new.then_some(layout), remembered: Vec::new(), moved: None };
+        let quarantined = state.quarantined.read(&self.topics);
+        let layout_news = is_new.then_some(layout);
+        let mut restored = Restored { positions, quarantined, layout: layout_news, ..Restored::default() };
         if restored.positions.iter().any(|position| position.waits(self.settings.flow_core.on_lost)) {
             return Ok(restored);
         }

@@ -19,6 +19,8 @@ pub struct Status {
     pub misfit: Option<String>,
     /// Partitions that wait for an operator to accept a loss.
     pub awaiting_word: usize,
+    /// Whether the storm guard holds the flow back.
+    pub storm: bool,
 }
 
 impl Status {

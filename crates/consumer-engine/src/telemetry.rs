@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_model::NextOffset;
-use flow_core::{EndpointView, Fault, Notice, Progressed, TopicId};
+use flow_core::{EndpointView, Fault, Notice, Progressed, Storm, TopicId};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -66,6 +66,9 @@ pub struct Telemetry {
     unplaced: Family<OfKind, Counter>,
     halted: Family<OfFlow, Gauge>,
     readers_renewed: Family<OfFlow, Counter>,
+    quarantined: Family<OfPartition, Gauge>,
+    storm: Family<OfFlow, Gauge>,
+    storms: Family<OfKind, Counter>,
 }
 
 fn durations() -> Histogram {
@@ -102,6 +105,9 @@ impl Telemetry {
             unplaced: Family::default(),
             halted: Family::default(),
             readers_renewed: Family::default(),
+            quarantined: Family::default(),
+            storm: Family::default(),
+            storms: Family::default(),
         };
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
         let help = "Age of the oldest record that is read and not finished; 0 when nothing waits";
@@ -140,6 +146,15 @@ impl Telemetry {
         r.register("flow_halted", help, telemetry.halted.clone());
         let help = "Readers of ledger or state that fell silent and were made anew";
         r.register("restore_readers_renewed", help, telemetry.readers_renewed.clone());
+        let help = "Keys whose later records follow one that was given up into the dead letters";
+        r.register("quarantined_keys", help, telemetry.quarantined.clone());
+        let help = "1 while the storm guard holds the flow back: bad records piled up";
+        r.register("storm_guard_tripped", help, telemetry.storm.clone());
+        r.register(
+            "storm_guard_trips",
+            "Times that the storm guard stopped the flow, by reason",
+            telemetry.storms.clone(),
+        );
         Arc::new(telemetry)
     }
 
@@ -205,6 +220,7 @@ impl Telemetry {
     pub(crate) fn show(&self, flow: &str, topics: &[Arc<str>], status: &Status, now_ms: i64) {
         self.in_flight.get_or_create(&of_flow(flow)).set(status.in_flight as i64);
         self.gate_open.get_or_create(&of_flow(flow)).set(i64::from(status.gate_open));
+        self.storm.get_or_create(&of_flow(flow)).set(i64::from(status.storm));
         for partition in &status.partitions {
             for (topic, lag) in topics.iter().zip(&partition.lag) {
                 let label = of_partition(flow, topic, partition.view.partition.get());
@@ -216,6 +232,7 @@ impl Telemetry {
             self.lag_seconds.get_or_create(&label).set(age);
             self.held.get_or_create(&label).set(partition.view.held as i64);
             self.paused.get_or_create(&label).set(i64::from(partition.view.paused));
+            self.quarantined.get_or_create(&label).set(partition.view.quarantined as i64);
         }
     }
 
@@ -233,6 +250,7 @@ impl Telemetry {
             self.held.remove(&label);
             self.paused.remove(&label);
             self.losses.remove(&label);
+            self.quarantined.remove(&label);
         }
     }
 
@@ -379,6 +397,28 @@ impl Telemetry {
                     "given back with calls in flight; the next owner takes them"
                 );
             }
+            Notice::Quarantined { at } => {
+                tracing::warn!(
+                    flow,
+                    at = place(at),
+                    "given up: later records of its key follow it into the dead letters until they are replayed"
+                );
+            }
+            Notice::QuarantineOver { at } => {
+                tracing::info!(flow, at = place(at), "the last dead letter of its key is done: the quarantine is over");
+            }
+            Notice::Storm { why, trial_after } => {
+                let why = storm_word(why);
+                self.storms.get_or_create(&kind(flow, why)).inc();
+                tracing::error!(
+                    flow,
+                    why,
+                    ?trial_after,
+                    "the storm guard stops the flow: record after record fails by itself; look at the dead letters and retries, mend the model or the source"
+                );
+            }
+            Notice::StormTrial { at } => tracing::info!(flow, at = place(at), "the storm guard tries one record"),
+            Notice::StormOver { after } => tracing::info!(flow, ?after, "the storm is over; the flow goes on"),
             Notice::CommitRetry { detail, records, delay } => {
                 tracing::warn!(flow, detail, records, ?delay, "the transaction was aborted; it will be repeated");
             }
@@ -396,6 +436,14 @@ fn kind(flow: &str, kind: &str) -> OfKind {
 
 fn of_partition(flow: &str, topic: &str, partition: i32) -> OfPartition {
     OfPartition { flow: flow.to_owned(), topic: topic.to_owned(), partition }
+}
+
+fn storm_word(why: Storm) -> &'static str {
+    match why {
+        Storm::Run => "bad-records-in-a-row",
+        Storm::Share => "share-of-bad-records",
+        Storm::QuarantineFull => "quarantine-full",
+    }
 }
 
 fn fault_word(fault: Fault) -> &'static str {

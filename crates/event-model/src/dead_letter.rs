@@ -4,8 +4,11 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::ids::Coordinates;
 use crate::record::{Header, OutgoingRecord, Record};
 
+/// The number of a dead letter in the quarantine of its key, and the place of the record that was given up first.
+pub(crate) const QUARANTINE: &str = "xc-quarantine";
 /// The start of the names of our own headers.
 const PREFIX: &str = "xc-";
 
@@ -22,6 +25,8 @@ pub struct DeadLetter<'a> {
     pub attempts: u32,
     /// The event's id, where the record could be read that far.
     pub event_id: Option<&'a str>,
+    /// Its number in the quarantine of its key, and the record that was given up first.
+    pub quarantine: Option<(u64, &'a Coordinates)>,
     /// When it was given up.
     pub failed_at: Timestamp,
 }
@@ -36,7 +41,8 @@ impl DeadLetter<'_> {
     /// The original's key, value and headers, byte for byte, followed by ours: `xc-reason`, `xc-detail`,
     /// `xc-attempts`, `xc-source-topic`, `xc-source-partition`, `xc-source-offset`, `xc-source-timestamp`
     /// (milliseconds since 1970-01-01 UTC, where known), `xc-event-id` (where known), `xc-flow`, `xc-failed-at`
-    /// (RFC 3339).
+    /// (RFC 3339), `xc-quarantine` (its number in the quarantine of its key, and the place of the
+    /// record that was given up first).
     ///
     /// A record that was dead-lettered before keeps its former `xc-` headers in front of the new ones: of a repeated
     /// header the last one counts, and the letter keeps its history.
@@ -58,6 +64,14 @@ impl DeadLetter<'_> {
         }
         add("flow", self.flow.to_owned());
         add("failed-at", self.failed_at.to_string());
+        match self.quarantine {
+            Some((number, first)) => headers.push(Header::text(QUARANTINE, format!("{number} {first}"))),
+            // The last one counts.
+            None if original.header(QUARANTINE).is_some() => {
+                headers.push(Header { name: QUARANTINE.to_owned(), value: None });
+            }
+            None => {}
+        }
         OutgoingRecord {
             topic: Self::topic_of(self.flow).into(),
             partition: Some(original.coordinates.partition),
@@ -104,6 +118,7 @@ mod tests {
             detail: "the value is not valid JSON",
             attempts: 1,
             event_id: Some("crm/1"),
+            quarantine: None,
             failed_at: Timestamp::UNIX_EPOCH,
         }
     }
@@ -139,6 +154,17 @@ mod tests {
                 "xc-failed-at=1970-01-01T00:00:00Z",
             ]
         );
+    }
+
+    #[test]
+    fn only_the_last_letter_says_whether_it_is_part_of_a_quarantine() {
+        let first = original().coordinates;
+        let in_quarantine = DeadLetter { quarantine: Some((4, &first)), ..letter() }.to_record(&original());
+        let of = |headers| Record { headers, ..original() };
+        let value = |record: &Record| record.header(QUARANTINE).and_then(|header| header.value.clone());
+        let again = of(in_quarantine.headers);
+        assert_eq!(value(&again), Some(b"4 crm.tickets.v1/5@99".to_vec()));
+        assert_eq!(value(&of(letter().to_record(&again).headers)), None);
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub use event::{Event, decode};
 pub use ids::{Coordinates, NextOffset, Offset, Partition};
 pub use job::{BadJobRecord, JobRecord};
 pub use record::{Header, OutgoingRecord, Record};
-pub use replay::{BadReplay, letter_of, original, replay_topic_of, to_replay};
+pub use replay::{
+    BadReplay, is_discarded, letter_of, number_in_quarantine, original, replay_topic_of, to_discard, to_replay,
+};
 pub use reply::{
     AuditEntry, Comment, Outcome, ProcessRef, Receipt, ReceiptStatus, ReplyEncoding, ReplyError, ReplyRoute,
     ReplySchemas, SourceRef,

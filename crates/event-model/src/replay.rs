@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::dead_letter::QUARANTINE;
 use crate::ids::{Coordinates, Offset, Partition};
 use crate::record::{Header, OutgoingRecord, Record};
 
+/// Says that the dead letter is put aside for good.
+const DISCARD: &str = "xc-discard";
 /// Names the dead letter that a replayed record was taken from.
 const LETTER: &str = "xc-letter";
 
@@ -35,6 +38,28 @@ pub fn to_replay(flow: &str, letter: &Record) -> OutgoingRecord {
         value: letter.value.clone(),
         headers,
     }
+}
+
+/// The record that puts a dead letter aside for good: it comes in by the same way, so that what waits for it learns of it in turn.
+#[must_use]
+pub fn to_discard(flow: &str, letter: &Record) -> OutgoingRecord {
+    let mut record = to_replay(flow, letter);
+    record.headers.push(Header::text(DISCARD, place(&letter.coordinates)));
+    record
+}
+
+/// Whether a record of the replay topic puts its dead letter aside for good. The letter is named again, because a letter that is
+/// replayed keeps its former headers.
+#[must_use]
+pub fn is_discarded(replayed: &Record) -> bool {
+    let letter = text(replayed, LETTER);
+    letter.is_some() && text(replayed, DISCARD) == letter
+}
+
+/// The number, in the quarantine of its key, of the dead letter that a record of the replay topic was taken from.
+#[must_use]
+pub fn number_in_quarantine(replayed: &Record) -> Option<u64> {
+    text(replayed, QUARANTINE)?.split(' ').next()?.parse().ok()
 }
 
 /// The dead letter, as partition and offset, that a record of the replay topic was taken from.
@@ -87,7 +112,15 @@ mod tests {
 
     fn letter(of: &Record, offset: i64) -> Record {
         let failed_at = jiff::Timestamp::UNIX_EPOCH;
-        let letter = DeadLetter { flow: "tickets", reason: "r", detail: "d", attempts: 1, event_id: None, failed_at };
+        let letter = DeadLetter {
+            flow: "tickets",
+            reason: "r",
+            detail: "d",
+            attempts: 1,
+            event_id: None,
+            quarantine: None,
+            failed_at,
+        };
         record("xc.tickets.dlq", offset, letter.to_record(of).headers)
     }
 
@@ -109,6 +142,16 @@ mod tests {
     /// What the connector makes of a letter that came back: the record that a second letter is written for.
     fn letter_original(first: &Record) -> Record {
         original(&record("xc.tickets.replay", 4, to_replay("tickets", &letter(first, 5)).headers)).unwrap()
+    }
+
+    #[test]
+    fn a_letter_that_was_discarded_once_is_not_discarded_for_ever() {
+        let first = letter(&record("crm.tickets.v1", 99, Vec::new()), 5);
+        let discarded = record("xc.tickets.replay", 1, to_discard("tickets", &first).headers);
+        assert!(is_discarded(&discarded));
+        let again = letter(&original(&discarded).unwrap(), 8);
+        assert!(!is_discarded(&record("xc.tickets.replay", 2, to_replay("tickets", &again).headers)));
+        assert!(!is_discarded(&record("xc.tickets.replay", 3, to_replay("tickets", &first).headers)));
     }
 
     #[test]

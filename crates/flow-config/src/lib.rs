@@ -20,7 +20,7 @@ pub use environment::Environment;
 pub use expression::Expression;
 pub use flow::{
     Action, Compensate, Flow, Job, LaneKey, Limits, OnExhausted, OnLost, OnNull, PlanError, Planned, PlannedAction,
-    Publish, Reply, Source, StartFrom, Step, Variables,
+    Publish, Reply, Source, StartFrom, Step, StormGuard, Variables,
 };
 pub use problem::Problem;
 pub use settings::{

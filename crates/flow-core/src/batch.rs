@@ -10,6 +10,7 @@ use crate::input::{RecordId, TopicId};
 use crate::layout::Layout;
 use crate::ledger::Remembered;
 use crate::progress::Progress;
+use crate::quarantine::Change;
 use crate::time::Moment;
 
 /// How a record ended.
@@ -47,6 +48,8 @@ pub struct Resolved<W, O> {
     pub attempts: u32,
     /// What the ledger is to remember.
     pub remember: Option<Remembered>,
+    /// What the state topic is to say of its key's quarantine.
+    pub quarantine: Option<Change>,
     /// How often the broker refused what was written for it as too large: write less.
     pub refused: u8,
 }

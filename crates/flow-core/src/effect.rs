@@ -12,6 +12,7 @@ use crate::gate::Closed;
 use crate::input::{RecordId, TopicId};
 use crate::limiter::Pressure;
 use crate::position::{Loss, Surprise};
+use crate::storm_guard::Storm;
 use crate::time::Moment;
 
 /// Something to do; the driver performs it and answers with an [`Input`](crate::Input) where one is named.
@@ -154,6 +155,33 @@ pub enum Notice {
     Moved(Partition, Duration),
     /// A partition was taken over with offsets that an earlier owner may have begun.
     Uncertain(Partition, u64),
+    /// A key is in quarantine from now on: this record was given up, and what comes after it follows.
+    Quarantined {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+    },
+    /// The quarantine of a key is over: this was the last of its dead letters.
+    QuarantineOver {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+    },
+    /// The storm guard tripped: nothing leaves until it is reset, or a trial succeeds.
+    Storm {
+        /// Why.
+        why: Storm,
+        /// How long until a record is tried; `None`: only an operator ends it.
+        trial_after: Option<Duration>,
+    },
+    /// One record is tried while everything else waits.
+    StormTrial {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+    },
+    /// The storm guard lets everything go again.
+    StormOver {
+        /// How long it stood.
+        after: Duration,
+    },
     /// A revoke or a shutdown ran out of time: calls were still in flight, and the next owner finds them undone.
     DrainCut(Partition, usize),
     /// A transaction failed and is repeated.

@@ -64,12 +64,20 @@ impl Reason {
     pub const NO_SUBSCRIPTION: Reason = Reason::code("no-subscription");
     /// The event's id was used before for another payload.
     pub const ID_REUSED: Reason = Reason::code("event-id-reused");
+    /// A record of its key was given up before it, and waits among the dead letters.
+    pub const QUARANTINED: Reason = Reason::code("quarantined");
     /// More than one instance could be meant.
     pub const AMBIGUOUS_TARGET: Reason = Reason::code("ambiguous-target");
 
     /// A code known at compile time.
     pub const fn code(code: &'static str) -> Reason {
         Reason(std::borrow::Cow::Borrowed(code))
+    }
+
+    /// Whether time ran out for the record: it might have been done a moment later, and what comes after it was made in the belief
+    /// that it would be. What is refused for good, or means nothing where it is, has no place in the order to keep.
+    pub(crate) fn gives_up(&self) -> bool {
+        *self == Reason::EXHAUSTED || *self == Reason::NO_SUBSCRIPTION
     }
 
     /// The code as text.

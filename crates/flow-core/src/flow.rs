@@ -4,7 +4,9 @@ mod commits;
 mod contests;
 mod dispatch;
 mod membership;
+mod quarantines;
 mod records;
+mod storms;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -19,13 +21,15 @@ use crate::effect::{Effect, Notice};
 use crate::endpoint::{Endpoint, Permit, Probed, Seat};
 use crate::gate::Polled;
 use crate::guards::{Guard, holds};
-use crate::input::{Input, LaneKey, Plan, RecordId, TopicId};
+use crate::input::{Input, LaneKey, Letter, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
 use crate::ledger::EventHash;
 use crate::ownership::{Ownership, Phase};
 use crate::position::OnLost;
 use crate::protocol::{Bounds, Protocol};
+use crate::quarantine::OnExhausted;
 use crate::retry::{Dice, RetryPolicy};
+use crate::storm_guard::{StormGuard, StormPolicy};
 use crate::time::Moment;
 
 /// The bounds and waits of a flow.
@@ -55,6 +59,12 @@ pub struct Settings {
     pub history_lag: Duration,
     /// How long a record may keep failing while its endpoint is healthy.
     pub give_up_after: Duration,
+    /// What becomes of a key when one of its records was given up.
+    pub on_exhausted: OnExhausted,
+    /// Keys in quarantine per partition; the storm guard trips instead of one more.
+    pub max_quarantined: usize,
+    /// When bad records stop the flow.
+    pub storm: StormPolicy,
     /// How long an accepted `send_offsets` lets us dispatch; shorter than the group's session time-out.
     pub lease_term: Duration,
     /// Event ids that the ledger remembers per partition.
@@ -87,6 +97,9 @@ pub struct Flow<W, O> {
     seat: Seat,
     /// Calls in flight.
     calls: HashMap<RecordId, Permit>,
+    storm: StormGuard,
+    /// What waits for the storm guard: records whose call is ready, and those whose turn has come to become dead letters.
+    guarded: VecDeque<RecordId>,
     gathering: Gathering<W, O>,
     /// Partitions whose release a revoke or the shutdown waits for.
     releasing: Option<Vec<Partition>>,
@@ -106,6 +119,8 @@ struct Entry<W> {
     offset: Offset,
     timestamp_ms: Option<i64>,
     lane: LaneKey,
+    keyed: bool,
+    letter: Option<Letter>,
     identity: Option<(EventHash, u64)>,
     business: Option<u64>,
     /// In how many of its lanes others are before it.
@@ -114,6 +129,8 @@ struct Entry<W> {
     uncertain: Option<Moment>,
     /// Whether it comes from the replay topic.
     replayed: bool,
+    /// Whether the storm guard has counted it as bad.
+    counted_bad: bool,
     work: W,
     plan: Plan,
     protocol: Option<Protocol>,
@@ -190,6 +207,8 @@ pub struct PartitionView {
     pub uncertain_below: Vec<NextOffset>,
     /// Event ids in the ledger.
     pub remembered: usize,
+    /// Keys in quarantine.
+    pub quarantined: usize,
     /// The timestamp of the oldest unfinished record, in milliseconds since the Unix epoch.
     pub oldest_timestamp_ms: Option<i64>,
     /// Whether the partition is at a bound.
@@ -218,6 +237,8 @@ impl<W: Clone, O> Flow<W, O> {
             leased_until: Moment::ORIGIN,
             seat,
             calls: HashMap::new(),
+            storm: StormGuard::new(settings.storm),
+            guarded: VecDeque::new(),
             gathering: Gathering::new(settings.max_batch, settings.linger),
             releasing: None,
             shutting_down: false,
@@ -233,6 +254,7 @@ impl<W: Clone, O> Flow<W, O> {
     /// of all flows that share it are of one clock, and never go back.
     pub fn step(&mut self, now: Moment, input: Input<W, O>, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
         endpoint.advance(now);
+        self.storm.advance(endpoint.gate.healthy());
         match input {
             Input::Assigned(partitions) => self.assigned(now, partitions, effects),
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
@@ -249,11 +271,13 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Probed(result) => self.probed(result, endpoint, effects),
             Input::Committed(batch, sent_at) => self.committed(now, batch, sent_at, effects),
             Input::CommitFailed(batch, fault) => self.commit_failed(now, batch, fault, effects),
+            Input::GuardReset => self.reset_storm(now, effects),
             Input::Shutdown { within } => self.shutdown(now, within),
             Input::Tick => {}
         }
         self.poll_gate(endpoint, effects);
         self.fire_timers(now, effects);
+        self.poll_storm(now, effects);
         self.dispatch(now, endpoint, effects);
         self.close_batch(now, effects);
         self.release(now, effects);
@@ -267,7 +291,9 @@ impl<W: Clone, O> Flow<W, O> {
             Phase::Draining { until } => until,
             Phase::Partial | Phase::Halted | Phase::Restoring | Phase::Lost | Phase::Starting | Phase::Active => None,
         });
-        [timer, endpoint.deadline(self.seat), self.gathering.deadline()].into_iter().flatten().chain(drain).min()
+        let trial = self.storm.deadline().filter(|_| !self.guarded.is_empty());
+        let endpoint = endpoint.deadline(self.seat);
+        [timer, trial, endpoint, self.gathering.deadline()].into_iter().flatten().chain(drain).min()
     }
 
     /// Calls in flight.
@@ -278,6 +304,11 @@ impl<W: Clone, O> Flow<W, O> {
     /// Partitions that wait for an operator to accept a loss.
     pub fn awaiting_word(&self) -> usize {
         self.partitions.values().filter(|owned| owned.phase == Phase::Lost).count()
+    }
+
+    /// Whether the storm guard holds the flow back.
+    pub fn storm_guard_is_tripped(&self) -> bool {
+        self.storm.is_tripped()
     }
 
     /// The partitions that are held now.
@@ -295,6 +326,7 @@ impl<W: Clone, O> Flow<W, O> {
             busy_keys: owned.lanes.len(),
             uncertain_below: owned.horizons.iter().map(|horizon| NextOffset::new(horizon.uncertain_below)).collect(),
             remembered: owned.ledger.len(),
+            quarantined: owned.quarantine.len(),
             oldest_timestamp_ms: oldest.get(partition).copied(),
             paused: owned.paused,
         };

@@ -100,6 +100,16 @@ pub enum Guard {
     PermitsComeBack,
     /// Scarce permits go to the flow with the fewest in flight for its weight.
     FairShare,
+    /// What comes behind a record that was given up follows it into the dead letters.
+    QuarantineFollows,
+    /// The quarantine is known to the next owner.
+    QuarantineRestored,
+    /// A dead letter of a quarantined key waits for the one before it when it comes back.
+    LettersInTurn,
+    /// The storm guard trips.
+    StormGuard,
+    /// The time of retries and holds stands still while it is tripped.
+    StormStopsClock,
 }
 
 #[cfg(not(feature = "mutants"))]
@@ -133,7 +143,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 47] = [
+        pub const ALL: [Guard; 52] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -181,6 +191,11 @@ mod taken {
             Guard::SharedLimit,
             Guard::PermitsComeBack,
             Guard::FairShare,
+            Guard::QuarantineFollows,
+            Guard::QuarantineRestored,
+            Guard::LettersInTurn,
+            Guard::StormGuard,
+            Guard::StormStopsClock,
         ];
     }
 }

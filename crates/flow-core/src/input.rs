@@ -10,6 +10,7 @@ use crate::fate::{Fault, Reason};
 use crate::layout::{Layout, Moved};
 use crate::ledger::{EventHash, Remembered};
 use crate::position::Position;
+use crate::quarantine::{KeyHash, Place, Quarantined};
 use crate::time::Moment;
 
 /// Something that happened; the closed list of what can wake a flow.
@@ -53,6 +54,8 @@ pub enum Input<W, O> {
     Committed(Batch<W, O>, Moment),
     /// The transaction failed; nothing of it is visible.
     CommitFailed(Batch<W, O>, CommitFault),
+    /// An operator ends a storm: the storm guard lets everything go and counts anew.
+    GuardReset,
     /// Finish what is in flight, release everything, take nothing new.
     Shutdown {
         /// How long calls in flight may take to end.
@@ -81,6 +84,8 @@ pub struct Restored {
     pub layout: Option<Layout>,
     /// Whether keys came from other partitions lately.
     pub moved: Option<Moved>,
+    /// The keys in quarantine.
+    pub quarantined: Vec<(KeyHash, Quarantined)>,
 }
 
 /// What orders records: those with equal keys in one partition take effect one after the other.
@@ -99,6 +104,10 @@ pub struct Delivered<W> {
     pub timestamp_ms: Option<i64>,
     /// Its ordering key.
     pub lane: LaneKey,
+    /// Whether other records share that key; one without a key is alone with it.
+    pub keyed: bool,
+    /// The dead letter that it was, if it comes back as one.
+    pub letter: Option<Letter>,
     /// What it is known by in the ledger: the hashes of its event id and payload.
     pub identity: Option<(EventHash, u64)>,
     /// The hash of the definition and business key that it acts on.
@@ -109,6 +118,15 @@ pub struct Delivered<W> {
     pub work: W,
 }
 
+/// A dead letter that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// Where it stood in its source.
+    pub place: Place,
+    /// Its number in the quarantine of its key, if it has one: see [`Change::number`](crate::Change::number).
+    pub number: Option<u64>,
+}
+
 /// What decoding and the flow's expressions made of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -116,6 +134,8 @@ pub enum Plan {
     Command(Command),
     /// No step wants it.
     Filter,
+    /// An operator puts a dead letter aside for good: it ends its turn without being done.
+    Discard,
     /// It can never be done: dead-letter it when its turn comes.
     Reject(Reason, String),
 }

@@ -14,6 +14,7 @@ use crate::layout::Window;
 use crate::ledger::{Ledger, Remembered};
 use crate::position::{Loss, OnLost, Origin, Position};
 use crate::progress::{Progress, Reading};
+use crate::quarantine::Quarantine;
 use crate::time::Moment;
 
 /// Where the ownership of a partition stands.
@@ -105,6 +106,7 @@ pub(crate) struct Ownership {
     /// Open while keys that came from other partitions may be known to other ledgers only.
     pub window: Option<Window>,
     pub ledger: Ledger,
+    pub quarantine: Quarantine,
     pub lanes: Lanes,
     /// Records in memory: delivered and not yet committed.
     pub held: usize,
@@ -135,6 +137,7 @@ impl Ownership {
             losses: Vec::new(),
             window: None,
             ledger: Ledger::new(0),
+            quarantine: Quarantine::default(),
             lanes: Lanes::default(),
             held: 0,
             in_flight: 0,

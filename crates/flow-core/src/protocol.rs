@@ -14,6 +14,7 @@ use crate::gate::{Closed, Gate};
 use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Failure};
 use crate::retry::{Dice, RetryPolicy};
+use crate::storm_guard::StormGuard;
 use crate::time::Moment;
 
 /// The waits and bounds of the protocol.
@@ -32,6 +33,9 @@ pub(crate) struct Context<'a> {
     pub bounds: &'a Bounds,
     pub gate: &'a mut Gate,
     pub dice: &'a mut Dice,
+    pub storm: &'a StormGuard,
+    /// Whether the record has to follow one of its key that was given up.
+    pub follows: bool,
 }
 
 /// Where one record's command stands.
@@ -122,6 +126,21 @@ impl Protocol {
         Call::Locate { spare_later: !self.replayed && holds(Guard::SpareLater) }
     }
 
+    /// Once more from the beginning, with all its time: nothing of it is in doubt.
+    pub(crate) fn again(&mut self) -> Call {
+        (self.failing_since, self.held_since, self.failures, self.holds) = (None, None, 0, 0);
+        match self.command {
+            Command::Start => self.attempt(Call::Act),
+            Command::Message { .. } | Command::Terminate => self.locate(),
+            Command::Publish => self.attempt(Call::Gather),
+        }
+    }
+
+    /// Healthy time at the first fault that was the record's own.
+    pub(crate) fn failing_since(&self) -> Option<Duration> {
+        self.failing_since
+    }
+
     /// Whether the instance is to be counted once no request can take effect any more.
     pub(crate) fn needs_second_look(&self) -> bool {
         match self.command {
@@ -188,7 +207,7 @@ impl Protocol {
                 ),
             ),
             // A terminate names its instance: whatever is still under way ends what should end.
-            (Call::Look(_), Answer::Absent) if self.command == Command::Terminate => {
+            (Call::Look(_), Answer::Absent) if self.command == Command::Terminate && !cx.follows => {
                 self.settled_at = self.settled_at.filter(|settled| cx.now < *settled);
                 Next::Call(self.locate())
             }
@@ -224,6 +243,9 @@ impl Protocol {
             return Next::Wait(wait.unwrap_or_default(), Call::Look(next), Why::Settling);
         }
         self.settled_at = None;
+        if cx.follows {
+            return Next::Resolve(follower());
+        }
         match self.command {
             Command::Start => self.act(cx, Call::Act),
             Command::Message { .. } | Command::Terminate => Next::Call(self.locate()),
@@ -245,13 +267,13 @@ impl Protocol {
                 // The endpoint serves the others: then it is this record after all.
                 let others = self.seen_successes.replace(cx.gate.successes());
                 if others.is_some_and(|seen| seen < cx.gate.successes()) {
-                    self.failing_since.get_or_insert(cx.gate.healthy());
+                    self.failing_since.get_or_insert(cx.storm.healthy());
                 }
                 cx.gate.failed(cx.now, failure.retry_after, cx.dice)
             }
             Blame::Record => {
                 cx.gate.succeeded();
-                self.failing_since.get_or_insert(cx.gate.healthy());
+                self.failing_since.get_or_insert(cx.storm.healthy());
                 None
             }
         };
@@ -302,8 +324,8 @@ impl Protocol {
             Command::Message { hold_for } => hold_for,
             Command::Start | Command::Terminate | Command::Publish => Duration::ZERO,
         };
-        let since = *self.held_since.get_or_insert(cx.gate.healthy());
-        if cx.gate.healthy().saturating_sub(since) >= hold_for {
+        let since = *self.held_since.get_or_insert(cx.storm.healthy());
+        if cx.storm.healthy().saturating_sub(since) >= hold_for {
             let detail = format!(
                 "the instance did not wait for the message within {hold_for:?}; replay the dead letter once it does"
             );
@@ -315,8 +337,8 @@ impl Protocol {
 
     /// An outcome waits for its audit, but not for ever: history may never hold what we miss.
     fn wait_for_history<O>(&mut self, cx: &mut Context<'_>, output: O) -> Next<O> {
-        let since = *self.held_since.get_or_insert(cx.gate.healthy());
-        if cx.gate.healthy().saturating_sub(since) >= cx.bounds.history_lag * 2 {
+        let since = *self.held_since.get_or_insert(cx.storm.healthy());
+        if cx.storm.healthy().saturating_sub(since) >= cx.bounds.history_lag * 2 {
             return Next::Resolve(Resolution::Accepted(output));
         }
         self.holds += 1;
@@ -350,7 +372,7 @@ impl Protocol {
     }
 
     fn exhausted(&self, cx: &Context<'_>) -> bool {
-        self.failing_since.is_some_and(|since| cx.gate.healthy().saturating_sub(since) >= cx.bounds.give_up_after)
+        self.failing_since.is_some_and(|since| cx.storm.healthy().saturating_sub(since) >= cx.bounds.give_up_after)
     }
 
     fn exhaust<O>(&self, failure: Failure) -> Next<O> {
@@ -366,6 +388,12 @@ fn next_read(scope: Scope) -> Option<Scope> {
         Scope::Running => Some(Scope::History).filter(|_| holds(Guard::HistoryToo) && holds(Guard::RunningFirst)),
         Scope::History => Some(Scope::Running).filter(|_| !holds(Guard::RunningFirst)),
     }
+}
+
+/// The verdict on a record whose key is in quarantine.
+pub(crate) fn follower<O>() -> Resolution<O> {
+    let detail = "an earlier record of its key was given up; replay the key's dead letters in order, or discard them";
+    Resolution::DeadLettered { reason: Reason::QUARANTINED, detail: detail.into() }
 }
 
 fn dead<O>(reason: Reason, detail: impl Into<String>) -> Next<O> {

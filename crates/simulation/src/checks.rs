@@ -116,8 +116,8 @@ pub(crate) struct Checks {
     pub doubles: BTreeMap<(usize, u32), bool>,
     last_effect: HashMap<(usize, i32, u8), i64>,
     first_calls: HashMap<(usize, u32, Key), u64>,
-    /// By worker: its last transaction without a record, and when its offsets were sent.
-    pub offsets_only: HashMap<usize, (u64, Vec<Line>)>,
+    /// By worker: the offsets of its last transaction, and when they were sent.
+    pub last_batch: HashMap<usize, (u64, Vec<Line>)>,
 }
 
 /// Topic, partition, frontier and horizon.
@@ -164,6 +164,7 @@ impl World<'_> {
             self.violated(Promise::Conserve, text);
         }
         self.checks.ever.entry(key).or_default().push(written.resolution.clone());
+        self.letter_booked(written);
         if written.resolution != Kind::Accepted {
             return;
         }
@@ -225,6 +226,7 @@ impl World<'_> {
     /// From `next` on the partition may rightly be resolved again.
     pub(crate) fn books_reopen(&mut self, flow: usize, topic: u16, partition: i32, next: i64) {
         self.checks.current.retain(|(f, t, p, offset), _| (*f, *t, *p) != (flow, topic, partition) || *offset < next);
+        self.letters.reopen(flow, partition);
         self.checks.last_effect.retain(|(f, p, _), _| (*f, *p) != (flow, partition));
         self.checks.next.insert((flow, topic, partition), next);
     }
@@ -264,11 +266,15 @@ impl World<'_> {
         let place = (work.flow, work.topic, work.partition, work.offset);
         let kinds = self.checks.ever.get(&place);
         let redone = kinds.is_some_and(|kinds| kinds.iter().any(|kind| matches!(kind, Kind::DeadLettered(_))));
-        // What is put back in has no place in the order.
-        if late || forgotten || redone || self.requests[request].late || work.topic == REPLAY {
+        let key = planned.key;
+        if late || forgotten || self.requests[request].late {
             return;
         }
-        let key = planned.key;
+        self.quarantine_kept(work, key);
+        // What is put back in has no place in the order of those that were not given up.
+        if redone || work.topic == REPLAY {
+            return;
+        }
         let last = self.checks.last_effect.entry((work.flow, work.partition, key)).or_insert(-1);
         let before = std::mem::replace(last, work.offset.max(*last));
         self.checks.compared(Promise::KeyOrder);
@@ -287,7 +293,7 @@ impl World<'_> {
     pub(crate) fn first_call(&mut self, worker: usize, work: Work) {
         let key = (work.flow, work.topic, work.partition, work.offset);
         let life = self.workers[worker].life;
-        let open = self.now - self.gate_closed_for(worker);
+        let open = self.now - self.held_back_for(worker);
         self.checks.first_calls.entry((worker, life, key)).or_insert(open);
     }
 
@@ -309,10 +315,6 @@ impl World<'_> {
 
     /// A transaction without a record is there to move something, or to renew a lease that nears its end.
     pub(crate) fn says_something(&mut self, worker: usize, batch: &flow_core::Batch<Work, ()>) {
-        if !batch.resolved.is_empty() {
-            return;
-        }
-        self.checks.compared(Promise::Bounded);
         let line = |line: &flow_core::Progressed| {
             let progress = &line.progress;
             (line.topic.0, line.partition.get(), progress.frontier.get(), progress.horizon.get())
@@ -320,7 +322,11 @@ impl World<'_> {
         let lines: Vec<Line> = batch.offsets.iter().map(line).collect();
         // The term counts from there, however late the commit is known.
         let sent_at = self.workers[worker].offsets_sent_at;
-        let before = self.checks.offsets_only.insert(worker, (sent_at, lines.clone()));
+        let before = self.checks.last_batch.insert(worker, (sent_at, lines.clone()));
+        if !batch.resolved.is_empty() {
+            return;
+        }
+        self.checks.compared(Promise::Bounded);
         let soon = self.scenario.config.lease_term / 2;
         if before.is_some_and(|(when, same)| sent_at - when < soon && same == lines) {
             self.violated(Promise::Bounded, format!("w{worker} writes the same offsets again: {lines:?}"));
@@ -338,6 +344,7 @@ impl World<'_> {
 
     pub(crate) fn notice(&mut self, worker: usize, notice: Notice) {
         self.tell(|| format!("w{worker}      {notice:?}"));
+        self.storm_notice(worker, &notice);
         let flow = self.workers[worker].flow;
         if let Notice::Lost(loss) = &notice {
             self.loss_told(flow, loss);
@@ -379,7 +386,7 @@ impl World<'_> {
         let life = self.workers[worker].life;
         let Some(&first) = self.checks.first_calls.get(&(worker, life, at)) else { return };
         self.checks.compared(Promise::NoBlame);
-        let healthy = self.now - self.gate_closed_for(worker) - first;
+        let healthy = self.now - self.held_back_for(worker) - first;
         if healthy < bound {
             let text = format!("{at:?} is given up ({reason}) after {healthy} ms of healthy time");
             self.violated(Promise::NoBlame, text);

@@ -194,6 +194,10 @@ impl World<'_> {
         if planned.refused {
             return failure(CallFailure::Refused, None);
         }
+        let failing = &self.scenario.config.failing;
+        if planned.key >= 100 && self.now < failing.bad_until {
+            return failure(if failing.bad_refuses { CallFailure::Refused } else { CallFailure::EngineError }, None);
+        }
         // It fails nearly always; when it does not, nobody hears of it.
         if planned.failing && !self.rng.chance(15) {
             return failure(CallFailure::EngineError, None);

@@ -10,12 +10,14 @@ mod checks;
 mod engine;
 mod faults;
 mod kafka;
+mod letters;
 mod mutants;
 mod positions;
 mod rng;
 mod run;
 mod scenario;
 mod shrink;
+mod storms;
 mod worker;
 mod world;
 

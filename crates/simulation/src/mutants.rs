@@ -6,8 +6,10 @@ use flow_core::guards::Guard;
 /// A guard of the driver, of the handler or of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// The committer gives up a batch with a partition that is no longer assigned.
+    /// The committer gives up a batch that was closed before partitions were given up.
     CommitOnlyOwned,
+    /// What the loop knows when it closes a batch counts, not what the consumer's callbacks know.
+    SealedByTheLoop,
     /// A transaction is committed only when the coordinator accepted its offsets.
     OffsetsAccepted,
     /// The ledger is read to its end, not to the last stable offset.
@@ -16,6 +18,8 @@ pub enum Switch {
     StableOffsets,
     /// Ledger entries are written inside the transaction.
     LedgerInTransaction,
+    /// The entry of a quarantined key is written inside the transaction of its dead letter.
+    QuarantineInTransaction,
     /// A request leaves before its lease is over.
     UntilHonoured,
     /// Only root instances count.
@@ -32,12 +36,14 @@ pub enum Switch {
 
 impl Switch {
     /// All of them.
-    pub const ALL: [Switch; 11] = [
+    pub const ALL: [Switch; 13] = [
         Switch::CommitOnlyOwned,
+        Switch::SealedByTheLoop,
         Switch::OffsetsAccepted,
         Switch::LedgerToItsEnd,
         Switch::StableOffsets,
         Switch::LedgerInTransaction,
+        Switch::QuarantineInTransaction,
         Switch::UntilHonoured,
         Switch::RootOnly,
         Switch::FlowInMarker,

@@ -8,6 +8,7 @@ use crate::checks::Promise;
 use crate::kafka::log::Entry;
 use crate::kafka::{Committed, TOPICS};
 use crate::rng::Rng;
+use crate::worker::commit::Kind;
 use crate::scenario::{Config, Fault, FaultKind, Planned, SESSION, TRANSACTION_TIMEOUT};
 use crate::worker::Wake;
 use crate::world::{Event, Item, World};
@@ -205,7 +206,9 @@ impl World<'_> {
         for offset in gone {
             let place = (flow, topic, partition, *offset);
             let item = self.kafka.log(flow, topic, partition).all_from(*offset).first().map(|(_, item)| *item);
-            if !self.checks.ever.contains_key(&place)
+            // One that was answered otherwise before may have been begun again since.
+            let accepted = self.checks.ever.get(&place).is_some_and(|kinds| kinds.contains(&Kind::Accepted));
+            if !accepted
                 && let Some(Item::Source(index)) = item
             {
                 self.checks.forgotten.insert((flow, self.scenario.records[index].event));

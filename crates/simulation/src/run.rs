@@ -11,7 +11,7 @@ use crate::worker::commit::Kind;
 use crate::world::{Event, Item, World};
 
 /// A run that is still busy after so long does not come to rest.
-const LONGEST: u64 = 120_000;
+const LONGEST: u64 = 400_000;
 const MOST_EVENTS: u64 = 200_000;
 
 /// What a run left behind.
@@ -109,6 +109,9 @@ fn at_rest(world: &mut World<'_>) {
                 }
             }
             ledger_as_booked(world, flow, partition);
+            if topic == 0 {
+                world.quarantine_as_booked(flow, partition);
+            }
         }
     }
     jobs_done(world);

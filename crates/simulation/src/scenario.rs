@@ -1,12 +1,14 @@
 //! What a seed stands for: the settings, the records, the jobs and the faults of one run. A pure function; shrinking takes things out of it.
 
 mod chains;
+pub(crate) mod failing;
 mod replays;
 
 use flow_core::OnLost;
 
 use crate::positions::{self, Growth, Touch};
 use crate::rng::Rng;
+use failing::Failing;
 
 /// How long after its sending a request may take effect: the promise of the engine, and what workers are told. All times are in milliseconds.
 pub(crate) const SETTLE: u64 = 2500;
@@ -59,6 +61,7 @@ pub(crate) struct Config {
     pub max_per_second: u32,
     pub growth: Option<Growth>,
     pub on_lost: OnLost,
+    pub failing: Failing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,13 +245,17 @@ impl Scenario {
             max_per_second: Rng::new(seed, 7).pick(&[0, 0, 0, 0, 0, 0, 40, 200]),
             growth: None,
             on_lost: OnLost::Pause,
+            failing: Failing::of(&mut Rng::new(seed, 9)),
         };
         let mut places = Rng::new(seed, 8);
         config.growth = positions::growth(&mut places, &config);
+        // A key's quarantine stays in the partition that the key leaves: keys that wait have to be replayed before the topics grow.
+        config.failing.quarantine &= config.growth.is_none();
         config.on_lost = places.pick(&[OnLost::Pause, OnLost::Continue]);
         let mut records = records(&mut Rng::new(seed, 2), &config);
         positions::move_keys(config.growth, &mut records);
         records.extend(replays::of(&mut Rng::new(seed, 5), &records));
+        records.extend(failing::records(&mut Rng::new(seed, 10), &config, &records));
         positions::move_keys(config.growth, &mut records);
         let jobs = jobs(&mut Rng::new(seed, 3), &config);
         let mut faults = faults(&mut Rng::new(seed, 4), &config);

@@ -8,6 +8,7 @@ use flow_core::{Answer, Call, Moment, RecordId};
 use crate::checks::Checks;
 use crate::engine::Engine;
 use crate::kafka::{Kafka, REPLAY};
+use crate::letters::Letters;
 use crate::mutants::Switches;
 use crate::positions::Touch;
 use crate::rng::Rng;
@@ -82,6 +83,10 @@ pub(crate) enum Event {
     Transaction(usize, crate::kafka::transactions::Step),
     Engine(usize, crate::engine::Stage),
     InstanceEnds(usize),
+    /// Somebody looks at the dead letters of a flow.
+    Operator(usize),
+    /// Somebody looks at a storm, of that life of a process.
+    GuardReset(usize, u32),
 }
 
 struct Queued {
@@ -145,6 +150,9 @@ pub(crate) struct World<'a> {
     pub workers: Vec<Worker>,
     pub requests: Vec<Request>,
     pub checks: Checks,
+    pub letters: Letters,
+    /// Whether processes that start may quarantine as many keys as there are.
+    pub roomy: bool,
     /// What happened, when somebody wants to read it.
     pub trace: Option<Vec<String>>,
 }
@@ -155,7 +163,7 @@ impl<'a> World<'a> {
         let mut endpoints: Vec<Shared> = (0..config.workers).map(|_| Shared::new(config)).collect();
         let worker = |index: usize| {
             let seat = endpoints[index % config.workers].join(index / config.workers);
-            Worker::new(scenario, &switches, index, seat)
+            Worker::new(scenario, &switches, index, seat, false)
         };
         let workers = (0..config.flows * config.workers).map(worker).collect();
         World {
@@ -171,6 +179,8 @@ impl<'a> World<'a> {
             workers,
             requests: Vec::new(),
             checks: Checks::default(),
+            letters: Letters::default(),
+            roomy: false,
             switches,
             trace: traced.then(Vec::new),
         }
@@ -217,6 +227,8 @@ impl<'a> World<'a> {
             Event::Transaction(index, step) => self.transaction_step(index, step),
             Event::Engine(request, stage) => self.engine_stage(request, stage),
             Event::InstanceEnds(instance) => self.instance_ends(instance),
+            Event::Operator(flow) => self.operator(flow),
+            Event::GuardReset(worker, life) => self.guard_reset(worker, life),
         }
         true
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use consumer_engine::Prepared;
-use event_model::{Event, JobRecord, Record, SourceRef};
+use event_model::{Coordinates, Event, JobRecord, Record, SourceRef};
 use flow_config::{OnNull, PlannedAction};
-use flow_core::{Command, LaneKey, Plan, Reason};
+use flow_core::{Command, LaneKey, Letter, Plan, Reason, TopicId};
 use serde_json::Value;
 use workflow_client::{LimitError, Variable};
 
@@ -36,10 +36,11 @@ impl FlowHandler {
                 let lane = self.flow.lane_key(&event, &record).map_or_else(|_| lane_of(&record), |key| (&key).into());
                 let plan = Plan::Reject(Reason::code(error.reason()), error.to_string());
                 let work = self.work(record, &event, Task::Nothing);
-                return Prepared { lane, identity: None, business: None, plan, work };
+                return Prepared { lane, keyed: false, letter: None, identity: None, business: None, plan, work };
             }
         };
         let lane: LaneKey = (&planned.key).into();
+        let keyed = matches!(planned.key, flow_config::LaneKey::Key(_));
         let (plan, task) = match planned.action {
             None => (Plan::Filter, Task::Nothing),
             Some(action) => self
@@ -48,7 +49,7 @@ impl FlowHandler {
         };
         let identity = Some(identity::of_event(&event.event_id(), record.value.as_deref()));
         let business = task.target().map(|(definition, key)| identity::of_target(definition, key));
-        Prepared { lane, identity, business, plan, work: self.work(record, &event, task) }
+        Prepared { lane, keyed, letter: None, identity, business, plan, work: self.work(record, &event, task) }
     }
 
     fn task(&self, action: PlannedAction, event: &Event, record: &Record) -> Result<(Plan, Task), LimitError> {
@@ -77,13 +78,22 @@ impl FlowHandler {
 
     /// A dead letter that came back: what it was at first, at the place where it stood then.
     pub(super) fn prepare_replayed(&self, record: Record) -> Prepared<Arc<Work>> {
-        match event_model::original(&record) {
-            Ok(original) if self.jobs_topic_name().as_deref() == Some(&*original.coordinates.topic) => {
-                self.prepare_job(original)
+        let original = match event_model::original(&record) {
+            Ok(original) => original,
+            Err(error) => {
+                return undecoded(record, Plan::Reject(Reason::code("bad-replay-record"), error.to_string()));
             }
-            Ok(original) => self.prepare_event(original),
-            Err(error) => undecoded(record, Plan::Reject(Reason::code("bad-replay-record"), error.to_string())),
+        };
+        let Coordinates { topic, offset, .. } = original.coordinates.clone();
+        let of_jobs = self.jobs_topic_name().as_deref() == Some(&*topic);
+        let prepared = if of_jobs { self.prepare_job(original) } else { self.prepare_event(original) };
+        let topic = self.flow.source.topics.iter().position(|known| *known == topic);
+        let place = (TopicId(topic.map_or(u16::MAX, |index| index as u16)), offset);
+        let letter = Some(Letter { place, number: event_model::number_in_quarantine(&record) });
+        if event_model::is_discarded(&record) {
+            return Prepared { letter, plan: Plan::Discard, identity: None, business: None, ..prepared };
         }
+        Prepared { letter, ..prepared }
     }
 
     pub(super) fn prepare_job(&self, record: Record) -> Prepared<Arc<Work>> {
@@ -99,7 +109,8 @@ impl FlowHandler {
         let source = unread(&record);
         let identity = Some(identity::of_job(&job));
         let work = Arc::new(Work { record, event_id: None, source, task: Task::Job(job) });
-        Prepared { lane, identity, business: None, plan: Plan::Command(Command::Publish), work }
+        let plan = Plan::Command(Command::Publish);
+        Prepared { lane, keyed: true, letter: None, identity, business: None, plan, work }
     }
 
     fn work(&self, record: Record, event: &Event, task: Task) -> Arc<Work> {
@@ -119,7 +130,7 @@ pub(super) fn undecoded(record: Record, plan: Plan) -> Prepared<Arc<Work>> {
     let lane = lane_of(&record);
     let source = unread(&record);
     let work = Arc::new(Work { record, event_id: None, source, task: Task::Nothing });
-    Prepared { lane, identity: None, business: None, plan, work }
+    Prepared { lane, keyed: false, letter: None, identity: None, business: None, plan, work }
 }
 
 /// The order of a record that has no better key than its own.

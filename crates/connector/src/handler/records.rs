@@ -1,7 +1,8 @@
 //! What a resolution writes to Kafka: replies and dead letters.
 
 use event_model::{
-    DeadLetter, JobRecord, Outcome, OutgoingRecord, ProcessRef, Receipt, ReceiptStatus, Record, ReplyError, ReplyRoute,
+    Coordinates, DeadLetter, JobRecord, Outcome, OutgoingRecord, ProcessRef, Receipt, ReceiptStatus, Record,
+    ReplyError, ReplyRoute,
 };
 use flow_core::{Resolution, Resolved};
 use jiff::Timestamp;
@@ -16,20 +17,14 @@ impl FlowHandler {
         match resolved.refused {
             0 => {}
             1 => {
-                return self.dead(
-                    work,
-                    "reply-too-large",
-                    "the broker refused the record as too large",
-                    resolved.attempts,
-                    now,
-                );
+                return self.dead(resolved, "reply-too-large", "the broker refused the record as too large", now);
             }
-            _ => return self.stub(work, resolved.attempts, now),
+            _ => return self.stub(resolved, now),
         }
         let reply = match &resolved.resolution {
             Resolution::Filtered => return Vec::new(),
             Resolution::DeadLettered { reason, detail } => {
-                return self.dead(work, reason.as_str(), detail, resolved.attempts, now);
+                return self.dead(resolved, reason.as_str(), detail, now);
             }
             // The outcome of a job that comes again is published; only its completion follows.
             Resolution::Repeated | Resolution::Duplicate if matches!(work.task, Task::Job(_)) => return Vec::new(),
@@ -44,13 +39,14 @@ impl FlowHandler {
         match reply {
             Ok(record) => vec![record],
             // The effect is there; what cannot be told goes where an operator finds it.
-            Err(error) => self.dead(work, "reply-unwritable", &error.to_string(), resolved.attempts, now),
+            Err(error) => self.dead(resolved, "reply-unwritable", &error.to_string(), now),
         }
     }
 
     /// A dead letter without the original's value and headers: where it stands and what it hashes to, for when the broker takes
     /// no more.
-    fn stub(&self, work: &Work, attempts: u32, now: Timestamp) -> Vec<OutgoingRecord> {
+    fn stub(&self, resolved: &Resolved<Arc<Work>, Output>, now: Timestamp) -> Vec<OutgoingRecord> {
+        let work = &*resolved.work;
         let value = work.record.value.as_deref().unwrap_or_default();
         let detail = format!(
             "the broker refused the dead letter as too large; the original stands at {}, {} bytes, xxh3 {:016x}",
@@ -59,10 +55,30 @@ impl FlowHandler {
             xxhash_rust::xxh3::xxh3_64(value)
         );
         let original = Record { value: None, headers: Vec::new(), ..work.record.clone() };
-        let event_id = work.event_id.as_deref();
-        let reason = "dead-letter-too-large";
-        let letter = DeadLetter { flow: &self.flow.name, reason, detail: &detail, attempts, event_id, failed_at: now };
+        let quarantine = self.quarantine(resolved);
+        let letter = self.letter(resolved, "dead-letter-too-large", &detail, quarantine.as_ref(), now);
         vec![letter.to_record(&original)]
+    }
+
+    fn letter<'a>(
+        &'a self,
+        resolved: &'a Resolved<Arc<Work>, Output>,
+        reason: &'a str,
+        detail: &'a str,
+        quarantine: Option<&'a (u64, Coordinates)>,
+        failed_at: Timestamp,
+    ) -> DeadLetter<'a> {
+        let event_id = resolved.work.event_id.as_deref();
+        let (attempts, quarantine) = (resolved.attempts, quarantine.map(|(number, first)| (*number, first)));
+        DeadLetter { flow: &self.flow.name, reason, detail, attempts, event_id, quarantine, failed_at }
+    }
+
+    /// The number of this dead letter in the quarantine of its key, and the record that was given up first.
+    fn quarantine(&self, resolved: &Resolved<Arc<Work>, Output>) -> Option<(u64, Coordinates)> {
+        let change = resolved.quarantine.as_ref()?;
+        let (number, (topic, offset)) = (change.number?, change.entry.as_ref()?.first);
+        let topic = self.flow.source.topics.get(usize::from(topic.0)).cloned().unwrap_or_else(|| "?".into());
+        Some((number, Coordinates { topic, partition: resolved.partition(), offset }))
     }
 
     fn receipt(
@@ -97,9 +113,20 @@ impl FlowHandler {
     }
 
     /// The dead letter, and for an event the *rejected* reply: not final, because a replay may still succeed.
-    fn dead(&self, work: &Work, reason: &str, detail: &str, attempts: u32, now: Timestamp) -> Vec<OutgoingRecord> {
-        let event_id = work.event_id.as_deref();
-        let letter = DeadLetter { flow: &self.flow.name, reason, detail, attempts, event_id, failed_at: now };
+    fn dead(
+        &self,
+        resolved: &Resolved<Arc<Work>, Output>,
+        reason: &str,
+        detail: &str,
+        now: Timestamp,
+    ) -> Vec<OutgoingRecord> {
+        let work = &*resolved.work;
+        let quarantine = self.quarantine(resolved);
+        let detail = match &quarantine {
+            Some((_, first)) if *first != work.record.coordinates => format!("{detail}; the first is {first}"),
+            Some(_) | None => detail.to_owned(),
+        };
+        let letter = self.letter(resolved, reason, &detail, quarantine.as_ref(), now);
         let mut records = vec![letter.to_record(&work.record)];
         if matches!(work.task, Task::Job(_))
             || Some(&*work.record.coordinates.topic) == self.jobs_topic_name().as_deref()
@@ -109,11 +136,11 @@ impl FlowHandler {
         let receipt = Receipt {
             status: ReceiptStatus::Rejected,
             reason: Some(reason.to_owned()),
-            detail: Some(detail.to_owned()),
+            detail: Some(detail),
             is_final: false,
             source: work.source.clone(),
             process: None,
-            attempts,
+            attempts: resolved.attempts,
             time: now,
         };
         match self.replies.receipt(&receipt, &self.route(work.record.key.as_deref())) {

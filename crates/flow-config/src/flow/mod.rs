@@ -6,6 +6,7 @@ mod plan;
 mod read;
 mod source;
 mod step;
+mod storm_guard;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use job::{Job, Publish};
 pub use plan::{LaneKey, PlanError, Planned, PlannedAction, Variables};
 pub use source::{OnLost, OnNull, Source, StartFrom};
 pub use step::{Action, Step};
+pub use storm_guard::StormGuard;
 
 /// One checked flow. It comes only from [`Flow::load`], so what it says need not be checked again.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Flow {
     pub reply: Reply,
     /// Bounds of concurrency, memory and retries.
     pub limits: Limits,
+    /// When bad records stop the flow.
+    pub storm_guard: StormGuard,
     /// The BPMN files of the folder, sorted by name.
     pub models: Vec<PathBuf>,
     needed: Needed,
@@ -77,6 +81,8 @@ pub struct Limits {
     pub give_up_after: Duration,
     /// What happens then.
     pub on_exhausted: OnExhausted,
+    /// Keys of one partition that may be in quarantine; instead of one more the storm guard stops the flow.
+    pub max_quarantined: usize,
     /// Event ids that each partition's ledger remembers.
     pub ledger_entries: usize,
 }
@@ -91,6 +97,7 @@ impl Default for Limits {
             retry_max: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
             on_exhausted: OnExhausted::Next,
+            max_quarantined: 1_000,
             ledger_entries: 200_000,
         }
     }
@@ -108,10 +115,11 @@ pub enum Compensate {
 
 /// What happens to a key when one of its records was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum OnExhausted {
     /// The record is dead-lettered and the key goes on with its next record.
     Next,
+    /// Later records of the key follow it into the dead letters, in order, until all of them are replayed or discarded.
+    QuarantineKey,
 }
 
 impl Flow {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use event_model::{ReplyEncoding, Schemas};
 
 use super::source::Located;
-use super::{Compensate, Flow, Job, Limits, OnExhausted, Reply, job, model, source, step};
+use super::{Compensate, Flow, Job, Limits, OnExhausted, Reply, job, model, source, step, storm_guard};
 use crate::document::{Document, Section, Zero};
 use crate::expression::{Expression, Needed, Scope, Uses, Wanted};
 use crate::problem::Problem;
@@ -47,6 +47,7 @@ fn read(document: &Document, dir: &Path, schemas: &Schemas) -> Option<Flow> {
     let reply =
         root.require("reply", "write [reply] and topic = \"…\"").then(|| root.table("reply")).flatten().and_then(reply);
     let limits = root.table("limits").map(limits).unwrap_or_default();
+    let storm_guard = root.table("storm_guard").map(storm_guard::read).unwrap_or_default();
     let models = model::check(document, dir, &parsed);
     root.finish();
     let needed = needed(scope.as_ref()?, &source, &steps);
@@ -59,6 +60,7 @@ fn read(document: &Document, dir: &Path, schemas: &Schemas) -> Option<Flow> {
         compensate,
         reply: reply?,
         limits,
+        storm_guard,
         models,
         needed,
     })
@@ -141,6 +143,7 @@ fn limits(section: Section<'_>) -> Limits {
     let count = |name, fallback: usize| {
         section.integer(name, 1..=1_000_000).and_then(|count| usize::try_from(count).ok()).unwrap_or(fallback)
     };
+    let exhausted = [("next", OnExhausted::Next), ("quarantine-key", OnExhausted::QuarantineKey)];
     let limits = Limits {
         max_in_flight: count("max_in_flight", default.max_in_flight),
         weight: section.integer("weight", 1..=1_000).and_then(|w| u32::try_from(w).ok()).unwrap_or(default.weight),
@@ -148,7 +151,8 @@ fn limits(section: Section<'_>) -> Limits {
         retry_initial: section.duration("retry_initial", Zero::Refused).unwrap_or(default.retry_initial),
         retry_max: section.duration("retry_max", Zero::Refused).unwrap_or(default.retry_max),
         give_up_after: section.duration("give_up_after", Zero::Refused).unwrap_or(default.give_up_after),
-        on_exhausted: on_exhausted(&section),
+        on_exhausted: section.one_of("on_exhausted", &exhausted).unwrap_or(default.on_exhausted),
+        max_quarantined: count("max_quarantined", default.max_quarantined),
         ledger_entries: count("ledger_entries", default.ledger_entries),
     };
     if limits.retry_initial > limits.retry_max {
@@ -156,15 +160,6 @@ fn limits(section: Section<'_>) -> Limits {
     }
     section.finish();
     limits
-}
-
-fn on_exhausted(section: &Section<'_>) -> OnExhausted {
-    let later = section.string("on_exhausted").filter(|word| word.get_ref() == "quarantine-key");
-    if let Some(word) = later {
-        section.report(word.span().start, "on_exhausted", "\"quarantine-key\" is not supported yet", "write \"next\"");
-        return OnExhausted::Next;
-    }
-    section.one_of("on_exhausted", &[("next", OnExhausted::Next)]).unwrap_or(OnExhausted::Next)
 }
 
 /// Compiles the expression in a field of `section`, if the field is there.

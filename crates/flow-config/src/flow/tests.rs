@@ -93,6 +93,18 @@ fn a_change_becomes_a_message_to_the_process_that_the_flow_starts() {
 }
 
 #[test]
+fn the_storm_guard_and_the_quarantine_are_set_per_flow() {
+    let limits = "[limits]\non_exhausted = \"quarantine-key\"\nmax_quarantined = 7\n";
+    let guard = "[storm_guard]\nrun = 20\nwindow = 40\npercent = 80\nfailing_after = \"5s\"\ntrial_after = \"0s\"\n";
+    let flow = edited(&[("[reply]", &format!("{limits}{guard}[reply]"))]).expect("good");
+    assert_eq!((flow.limits.on_exhausted, flow.limits.max_quarantined), (OnExhausted::QuarantineKey, 7));
+    let expected =
+        StormGuard { run: 20, window: 40, percent: 80, failing_after: Duration::from_secs(5), trial_after: None };
+    assert_eq!(flow.storm_guard, expected);
+    assert_eq!((tickets().limits.on_exhausted, tickets().storm_guard), (OnExhausted::Next, StormGuard::default()));
+}
+
+#[test]
 fn a_withdrawal_ends_the_process() {
     let planned = tickets().plan(&ticket("withdrawn", |_| ()), &record(None)).expect("planned");
     let expected =
@@ -222,7 +234,8 @@ fn what_is_not_there_yet_or_out_of_place_is_refused_with_the_way_out() {
     insta::assert_snapshot!(
         [
             vec![("start_from = \"earliest\"", "start_from = \"earliest\"\non_null = \"terminate\"")],
-            vec![("[reply]", "[limits]\non_exhausted = \"quarantine-key\"\nmax_in_flight = 0\n[reply]")],
+            vec![("[reply]", "[limits]\non_exhausted = \"quarantine\"\nmax_in_flight = 0\n[reply]")],
+            vec![("[reply]", "[storm_guard]\npercent = 101\nfailing_after = \"0s\"\nratio = 2\n[reply]")],
             vec![("when         = \"event.kind == 'created'\"\n", "")],
             vec![("start        = \"ticket_triage\"", "start = \"ticket_triage\"\nhold_for = \"1m\"")],
             vec![("priority     =", "xcEventId =")],

@@ -49,6 +49,7 @@ impl<W: Clone, O> Flow<W, O> {
     }
 
     pub(super) fn dispatch(&mut self, now: Moment, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+        self.hold_back();
         while self.calls.len() < self.settings.max_in_flight && endpoint.may_call(self.seat) {
             let Some(id) = self.ready.pop_front() else { break };
             if let Some(contest) = self.contests.get(&id) {

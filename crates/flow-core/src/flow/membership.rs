@@ -12,6 +12,7 @@ use crate::frontier::Frontier;
 use crate::guards::{Guard, holds};
 use crate::input::{Command, Plan, RecordId, Restored, TopicId};
 use crate::ownership::{Bounds, Ownership, Phase};
+use crate::quarantine::Quarantine;
 use crate::time::Moment;
 
 /// How often a partition that waits for an operator's word looks whether it came.
@@ -39,7 +40,7 @@ impl<W: Clone, O> Flow<W, O> {
         &mut self,
         now: Moment,
         partition: Partition,
-        restored: Restored,
+        mut restored: Restored,
         effects: &mut Vec<Effect<W, O>>,
     ) {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
@@ -53,6 +54,7 @@ impl<W: Clone, O> Flow<W, O> {
         ends.sort_unstable();
         let Settings { ledger_entries, max_in_flight, replay, on_lost, .. } = self.settings;
         let bounds = Bounds { ledger_entries, max_in_flight, replay, on_lost };
+        owned.quarantine = Quarantine::restored(std::mem::take(&mut restored.quarantined));
         let losses = owned.restore(now, partition, restored, self.bounds.settle, bounds);
         if losses != owned.losses {
             effects.extend(losses.iter().cloned().map(|loss| Effect::Notice(Notice::Lost(loss))));

@@ -15,7 +15,7 @@ use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Delivered, Plan, RecordId, TopicId};
 use crate::ledger::{Remembered, Verdict};
 use crate::ownership::Phase;
-use crate::protocol::{Context, Next, Protocol, Why};
+use crate::protocol::{Context, Next, Protocol, Why, follower};
 use crate::time::Moment;
 
 impl<W: Clone, O> Flow<W, O> {
@@ -65,18 +65,22 @@ impl<W: Clone, O> Flow<W, O> {
         } else {
             owned.is_doubtful(now, record.topic, record.offset).then_some(settled_at)
         };
-        let Delivered { topic, partition, offset, timestamp_ms, lane, identity, business, plan, work } = record;
+        let Delivered { topic, partition, offset, timestamp_ms, lane, keyed, letter, identity, business, plan, work } =
+            record;
         let mut entry = Entry {
             topic,
             partition,
             offset,
             timestamp_ms,
             lane,
+            keyed,
+            letter,
             identity,
             business,
             behind: 0,
             uncertain,
             replayed,
+            counted_bad: false,
             work,
             plan,
             protocol: None,
@@ -125,10 +129,16 @@ impl<W: Clone, O> Flow<W, O> {
         if let Some(owned) = self.partitions.get_mut(&entry.partition) {
             owned.in_flight = owned.in_flight.saturating_sub(1);
         }
+        let follows = self.follows(id);
+        let Some(entry) = self.records.get_mut(&id) else { return };
         let (State::Calling(call), Some(protocol)) = (&entry.state, entry.protocol.as_mut()) else { return };
         let call = call.clone();
-        let mut cx = Context { now, bounds: &self.bounds, gate: &mut endpoint.gate, dice: &mut self.dice };
+        let (gate, dice) = (&mut endpoint.gate, &mut self.dice);
+        let mut cx = Context { now, bounds: &self.bounds, gate, dice, storm: &self.storm, follows };
         let next = protocol.answered(&mut cx, call.clone(), answer);
+        let next = self.find_room(now, id, next, effects);
+        self.watch_storm(now, id, &next, effects);
+        let Some(entry) = self.records.get_mut(&id) else { return };
         let at = entry.at();
         match next {
             Next::Call(call) => {
@@ -161,13 +171,13 @@ impl<W: Clone, O> Flow<W, O> {
     }
 
     /// The record's turn has come.
-    fn begin(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
+    pub(super) fn begin(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
         let mut turns = vec![id];
         // A loop and not a recursion: a lane may hold thousands of records that need no call.
         while let Some(id) = turns.pop() {
             let Some(entry) = self.records.get_mut(&id) else { continue };
             let resolution = match &entry.plan {
-                Plan::Filter => Resolution::Filtered,
+                Plan::Filter | Plan::Discard => Resolution::Filtered,
                 Plan::Reject(reason, detail) => {
                     Resolution::DeadLettered { reason: reason.clone(), detail: detail.clone() }
                 }
@@ -175,6 +185,8 @@ impl<W: Clone, O> Flow<W, O> {
                     let command = *command;
                     match self.known(id, command) {
                         Some(resolution) => resolution,
+                        // Nobody can have begun it.
+                        None if self.follows(id) && !self.is_uncertain(id) => follower(),
                         None => {
                             self.start(id, command);
                             continue;
@@ -182,6 +194,10 @@ impl<W: Clone, O> Flow<W, O> {
                     }
                 }
             };
+            if self.storm_holds(id, &resolution) {
+                self.guarded.push_back(id);
+                continue;
+            }
             self.settle(now, id, resolution, &mut turns, effects);
         }
     }
@@ -235,6 +251,8 @@ impl<W: Clone, O> Flow<W, O> {
         turns: &mut Vec<RecordId>,
         effects: &mut Vec<Effect<W, O>>,
     ) {
+        let quarantine = self.quarantine(id, &resolution, effects);
+        self.count_for_storm(now, id, &resolution, effects);
         let Some(entry) = self.records.get_mut(&id) else { return };
         entry.state = State::Settled;
         let (topic, partition, offset) = entry.at();
@@ -250,9 +268,10 @@ impl<W: Clone, O> Flow<W, O> {
             }
         };
         let work = entry.work.clone();
-        let refused = 0;
-        self.gathering
-            .push(now, Resolved { id, topic, partition, offset, work, resolution, attempts, remember, refused });
+        self.gathering.push(
+            now,
+            Resolved { id, topic, partition, offset, work, resolution, attempts, remember, quarantine, refused: 0 },
+        );
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         owned.uncommitted += 1;
         // Known at once, not only when committed: the next record of the event must see it.

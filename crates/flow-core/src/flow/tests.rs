@@ -1,5 +1,6 @@
 //! A small world of a group, a broker and an engine, driven by random choices, in which the promises are checked.
 
+mod failing;
 mod regressions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,6 +15,7 @@ use crate::gate::GatePolicy;
 use crate::input::{Answer, Command, Delivered, Failure, Restored};
 use crate::position::Position;
 use crate::progress::Progress;
+use crate::quarantine::{Change, KeyHash, Quarantined};
 
 const TOPICS: u16 = 2;
 
@@ -32,6 +34,15 @@ fn settings() -> Settings {
         settle: Duration::from_secs(2),
         history_lag: Duration::from_millis(100),
         give_up_after: Duration::from_secs(60),
+        on_exhausted: OnExhausted::Next,
+        max_quarantined: 2,
+        storm: StormPolicy {
+            run: 1_000,
+            window: 1_000,
+            percent: 100,
+            failing_after: Duration::from_secs(30),
+            trial_after: Some(Duration::from_secs(300)),
+        },
         lease_term: Duration::from_secs(10),
         ledger_entries: 1000,
         on_lost: OnLost::Pause,
@@ -62,6 +73,10 @@ struct World {
     probe: bool,
     committed: BTreeMap<(TopicId, Partition), i64>,
     metadata: HashMap<(TopicId, Partition), Written>,
+    /// What comes back as a dead letter, by topic and offset.
+    letters: HashMap<(TopicId, i64), Letter>,
+    quarantined: BTreeMap<(Partition, KeyHash), Quarantined>,
+    notices: Vec<Notice>,
     resolutions: HashMap<Work, u32>,
     last_effect: HashMap<(TopicId, Partition, u8), i64>,
     released: usize,
@@ -89,6 +104,9 @@ impl World {
             probe: false,
             committed: BTreeMap::new(),
             metadata: HashMap::new(),
+            letters: HashMap::new(),
+            quarantined: BTreeMap::new(),
+            notices: Vec::new(),
             resolutions: HashMap::new(),
             last_effect: HashMap::new(),
             released: 0,
@@ -107,7 +125,9 @@ impl World {
                 }
                 Effect::Restore(p) => {
                     let positions = (0..TOPICS).map(|t| self.position(TopicId(t), p)).collect();
-                    self.step(Input::Restored(p, Restored { positions, ..Restored::default() }));
+                    let quarantined = self.quarantined.iter().filter(|((of, _), _)| *of == p);
+                    let quarantined = quarantined.map(|((_, key), entry)| (*key, entry.clone())).collect();
+                    self.step(Input::Restored(p, Restored { positions, quarantined, ..Restored::default() }));
                 }
                 Effect::LogEnds(p) => {
                     let ends = (0..TOPICS).map(|t| (TopicId(t), self.log_end(TopicId(t), p))).collect();
@@ -137,7 +157,7 @@ impl World {
                         self.reading.remove(&p);
                     }
                 }
-                Effect::Notice(_) => {}
+                Effect::Notice(notice) => self.notices.push(notice),
             }
         }
     }
@@ -195,6 +215,8 @@ impl World {
             offset: Offset::new(offset),
             timestamp_ms: None,
             lane: [key].as_slice().into(),
+            keyed: true,
+            letter: self.letters.get(&(topic, offset)).copied(),
             identity: None,
             business: None,
             plan,
@@ -219,6 +241,13 @@ impl World {
         }
         for resolved in &batch.resolved {
             *self.resolutions.entry(resolved.work).or_default() += 1;
+            if let Some(Change { key, entry, .. }) = &resolved.quarantine {
+                let place = (resolved.partition(), *key);
+                match entry.clone() {
+                    Some(entry) => self.quarantined.insert(place, entry),
+                    None => self.quarantined.remove(&place),
+                };
+            }
         }
         assert!(!batch.offsets.is_empty(), "a transaction without an offset is checked against nobody's generation");
         for line in &batch.offsets {

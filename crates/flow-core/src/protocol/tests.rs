@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::gate::GatePolicy;
+use crate::storm_guard::StormPolicy;
 
 const SETTLE: Duration = Duration::from_secs(60);
 const LAG: Duration = Duration::from_secs(5);
@@ -11,25 +12,31 @@ struct Bench {
     dice: Dice,
     now: Moment,
     protocol: Protocol,
+    storm: StormGuard,
+    follows: bool,
 }
 
 impl Bench {
     fn of(command: Command) -> Bench {
         let probe = RetryPolicy { initial: Duration::from_secs(1), max: Duration::from_secs(10) };
         let gate = Gate::new(GatePolicy { trip_after: 100, probe });
-        Bench { gate, dice: Dice::seeded(3), now: Moment::ORIGIN, protocol: Protocol::fresh(command) }
+        let policy = StormPolicy { run: 9, window: 9, percent: 100, failing_after: SETTLE, trial_after: None };
+        let (protocol, storm) = (Protocol::fresh(command), StormGuard::new(policy));
+        Bench { gate, dice: Dice::seeded(3), now: Moment::ORIGIN, protocol, storm, follows: false }
     }
 
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.gate.advance(self.now);
+        self.storm.advance(self.gate.healthy());
     }
 
     fn answer(&mut self, call: Call, answer: Answer<u8>) -> Next<u8> {
         let retry = RetryPolicy { initial: Duration::from_millis(10), max: Duration::from_millis(20) };
         let bounds =
             Bounds { retry, hold: retry, settle: SETTLE, history_lag: LAG, give_up_after: Duration::from_secs(600) };
-        let mut cx = Context { now: self.now, bounds: &bounds, gate: &mut self.gate, dice: &mut self.dice };
+        let (gate, dice) = (&mut self.gate, &mut self.dice);
+        let mut cx = Context { now: self.now, bounds: &bounds, gate, dice, storm: &self.storm, follows: self.follows };
         self.protocol.answered(&mut cx, call, answer)
     }
 
@@ -266,4 +273,19 @@ fn a_terminate_that_is_under_way_is_not_dead_lettered_for_what_a_locate_sees() {
     bench.pass(SETTLE);
     bench.answer(Call::Look(Scope::Everywhere), Answer::Absent);
     assert_eq!(reason(bench.answer(Call::Locate { spare_later: true }, Answer::Several(2))), Reason::AMBIGUOUS_TARGET);
+}
+
+#[test]
+fn what_follows_a_quarantined_key_is_looked_up_where_it_may_have_been_begun_and_goes_no_further() {
+    for command in [Command::Start, Command::Terminate] {
+        let mut bench = Bench::of(command);
+        bench.protocol = Protocol::uncertain(command, Moment::ORIGIN + SETTLE);
+        bench.follows = true;
+        let call = bench.protocol.first();
+        assert!(matches!(bench.answer(call.clone(), Answer::Done(1)), Next::Resolve(Resolution::Accepted(1))));
+        let Next::Wait(wait, running, _) = bench.answer(call, Answer::Absent) else { panic!("it waits first") };
+        assert_eq!(wait, SETTLE);
+        let Next::Wait(_, history, _) = bench.answer(running, Answer::Absent) else { panic!("then history") };
+        assert_eq!(reason(bench.answer(history, Answer::Absent)), Reason::QUARANTINED);
+    }
 }

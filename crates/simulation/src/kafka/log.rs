@@ -1,9 +1,10 @@
 //! Logs, and what a new owner reads from Kafka before it begins.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use event_model::{NextOffset, Partition};
-use flow_core::{Input, Layout, Moved, Position, Remembered, Restored, TopicId};
+use flow_core::{Input, KeyHash, Layout, Moved, Position, Quarantined, Remembered, Restored, TopicId};
 
 use super::TOPICS;
 use crate::mutants::Switch;
@@ -45,12 +46,13 @@ pub(crate) struct Ledger {
     pub end: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Entry {
     Remembered(Remembered),
     First(TopicId, NextOffset),
     Layout(Layout),
     LossAccepted(TopicId, NextOffset),
+    Quarantine(KeyHash, Option<Quarantined>),
 }
 
 impl Ledger {
@@ -71,6 +73,7 @@ struct Books {
     firsts: Vec<(TopicId, NextOffset)>,
     losses: Vec<(TopicId, NextOffset)>,
     layout: Option<Layout>,
+    quarantined: BTreeMap<KeyHash, Quarantined>,
 }
 
 impl Books {
@@ -80,6 +83,8 @@ impl Books {
             Entry::First(topic, first) => self.firsts.push((*topic, *first)),
             Entry::Layout(layout) => self.layout = Some(*layout),
             Entry::LossAccepted(topic, committed) => self.losses.push((*topic, *committed)),
+            Entry::Quarantine(key, Some(entry)) => drop(self.quarantined.insert(*key, entry.clone())),
+            Entry::Quarantine(key, None) => drop(self.quarantined.remove(key)),
         }
     }
 }
@@ -121,6 +126,11 @@ impl World<'_> {
         for worker in 0..self.workers.len() {
             self.wake_reader(worker, 1);
         }
+    }
+
+    /// A dead letter comes back; its offset.
+    pub(crate) fn append_letter(&mut self, flow: usize, partition: i32, item: usize) -> i64 {
+        self.kafka.replays[flow][partition as usize].append(0, Item::Source(item))
     }
 
     pub(crate) fn append_job(&mut self, flow: usize, partition: i32, job: usize) {
@@ -197,6 +207,7 @@ impl World<'_> {
         let (layout, is_new) = Layout::of(partitions, books.layout, self.layout_of_zero(flow), now_ms);
         let moved = layout.window(LEDGER_WINDOW, now_ms).map(|left| Moved { left, learnt: 0 });
         let (begun, remembered) = (!books.firsts.is_empty(), books.remembered);
+        let quarantined = books.quarantined;
         self.tell(|| {
             let read = |position: &Position| {
                 let next = position.committed.map(NextOffset::get);
@@ -204,14 +215,16 @@ impl World<'_> {
             };
             let read: Vec<_> = positions.iter().map(read).collect();
             format!(
-                "w{worker}      restored {partition}: {} begun {begun}, {} remembered",
+                "w{worker}      restored {partition}: {} begun {begun}, {} remembered, in quarantine {:?}",
                 read.join("; "),
-                remembered.len()
+                remembered.len(),
+                quarantined.values()
             )
         });
-        self.checks.offsets_only.remove(&worker);
+        self.checks.last_batch.remove(&worker);
         let layout = is_new.then_some(layout);
-        let restored = Restored { positions, remembered, layout, moved };
+        let quarantined = quarantined.into_iter().collect();
+        let restored = Restored { positions, remembered, layout, moved, quarantined };
         self.step(worker, Input::Restored(Partition::new(partition), restored));
     }
 

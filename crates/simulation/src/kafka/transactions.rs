@@ -73,7 +73,13 @@ impl World<'_> {
     }
 
     pub(crate) fn write_ledger(&mut self, index: usize, partition: i32, entry: Entry) {
-        let inside = self.switches.holds(Switch::LedgerInTransaction).then_some(index);
+        let inside = match entry {
+            Entry::Quarantine(..) => Switch::QuarantineInTransaction,
+            Entry::Remembered(_) | Entry::First(..) | Entry::Layout(_) | Entry::LossAccepted(..) => {
+                Switch::LedgerInTransaction
+            }
+        };
+        let inside = self.switches.holds(inside).then_some(index);
         let transaction = &mut self.kafka.transactions[index];
         transaction.touched.insert(partition);
         self.kafka.ledgers[transaction.flow][partition as usize].append(inside, entry);

@@ -15,6 +15,8 @@ use crate::world::{Event, Item, Work, World};
 pub(crate) struct Written {
     pub work: Work,
     pub resolution: Kind,
+    /// Its number in the quarantine of its key.
+    pub number: Option<u64>,
 }
 
 /// A resolution, for the books.
@@ -40,7 +42,10 @@ pub(crate) fn kind(resolution: &Resolution<()>) -> Kind {
 impl World<'_> {
     pub(super) fn commit(&mut self, worker: usize, batch: Batch<Work, ()>) {
         self.batch_bounded(worker, &batch);
-        (self.workers[worker].batch, self.workers[worker].spoilt) = (Some(batch), false);
+        let process = &mut self.workers[worker];
+        process.sealed =
+            if self.switches.holds(Switch::SealedByTheLoop) { process.known_given_up } else { process.given_up };
+        process.batch = Some(batch);
         let after = self.rng.between(0, 2);
         self.wake(worker, after, Wake::Begin);
     }
@@ -69,7 +74,11 @@ impl World<'_> {
             if let Some(entry) = resolved.remember {
                 self.write_ledger(transaction, resolved.partition().get(), Entry::Remembered(entry));
             }
-            written.push(Written { work: resolved.work, resolution: kind(&resolved.resolution) });
+            if let Some(change) = resolved.quarantine.clone() {
+                self.write_ledger(transaction, resolved.partition().get(), Entry::Quarantine(change.key, change.entry));
+            }
+            let number = resolved.quarantine.as_ref().and_then(|change| change.number);
+            written.push(Written { work: resolved.work, resolution: kind(&resolved.resolution), number });
         }
         self.checks.written.insert(transaction, written);
         self.workers[worker].batch = Some(batch);
@@ -86,7 +95,7 @@ impl World<'_> {
             return self.abort(transaction, CommitFault::Aborted("no member of the group".into()));
         };
         let epoch = process.epoch;
-        let lost = process.spoilt;
+        let lost = process.given_up != process.sealed;
         let lines = batch.offsets.iter().map(|line| {
             let (metadata, _) = line.progress.encode("");
             let (next, lost, begins) = (line.progress.frontier.get(), line.news.lost, line.news.first.is_some());
@@ -129,6 +138,7 @@ impl World<'_> {
         match outcome {
             Outcome::Committed => {
                 self.says_something(worker, &batch);
+                self.storm_bounded(worker, &batch);
                 let sent_at = flow_core::Moment::after_origin(std::time::Duration::from_millis(
                     self.workers[worker].offsets_sent_at,
                 ));

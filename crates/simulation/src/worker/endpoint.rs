@@ -148,10 +148,15 @@ impl World<'_> {
             (true, (Some(since), before)) => shared.closed = (None, before + now - since),
             (true, (None, _)) | (false, (Some(_), _)) => {}
         }
+        let open = shared.core.gate_is_open();
+        for mate in self.mates(worker).chain([worker]).collect::<Vec<_>>() {
+            self.watch_storm(mate, open);
+        }
     }
 
-    pub(crate) fn gate_closed_for(&self, worker: usize) -> u64 {
+    /// For how long calls of the process had to wait: the gate was closed, or its storm guard tripped.
+    pub(crate) fn held_back_for(&self, worker: usize) -> u64 {
         let (since, before) = self.endpoints[self.slot(worker)].closed;
-        before + since.map_or(0, |since| self.now - since)
+        before + since.map_or(0, |since| self.now - since) + self.stood_for(worker)
     }
 }

@@ -17,7 +17,7 @@ fn places(assignment: &[(u16, i32)]) -> Vec<(TopicId, Partition)> {
 impl World<'_> {
     pub(super) fn hear_messages(&mut self, index: usize) {
         // The callback of a revoke stands inside poll: nothing else is heard until it ends.
-        while self.workers[index].up && self.workers[index].revoking.is_none() {
+        while self.workers[index].up && self.workers[index].revoking.is_none() && self.workers[index].loss.is_none() {
             if !self.workers[index].reaches_coordinator() && !self.workers[index].messages.is_empty() {
                 return self.wake(index, 20, Wake::Hear);
             }
@@ -49,12 +49,23 @@ impl World<'_> {
                 let worker = &mut self.workers[index];
                 let lost: Assignment = std::mem::take(&mut worker.assigned).into_iter().collect();
                 (worker.member, worker.epoch) = (None, 0);
-                self.workers[index].spoil_batch(&lost);
+                self.workers[index].given_up += 1;
+                self.workers[index].storm.lost();
                 self.tell(|| format!("w{index}      lost {lost:?}"));
-                self.step(index, Input::Lost(places(&lost)));
+                // The callback has heard it; the loop hears it after what stands before it in its queue.
+                self.workers[index].loss = Some(lost);
+                let after = self.rng.pick(&[0, 0, 1, 5, 30]);
+                self.wake(index, after, Wake::HearLoss);
                 self.join(index);
             }
         }
+    }
+
+    pub(super) fn hear_loss(&mut self, index: usize) {
+        let Some(lost) = self.workers[index].loss.take() else { return };
+        self.workers[index].known_given_up += 1;
+        self.step(index, Input::Lost(places(&lost)));
+        self.wake(index, 0, Wake::Hear);
     }
 
     pub(super) fn released(&mut self, index: usize) {
@@ -73,7 +84,8 @@ impl World<'_> {
         }
         let Some(revoked) = revoked else { return };
         self.workers[index].assigned.retain(|place| !revoked.contains(place));
-        self.workers[index].spoil_batch(&revoked);
+        let worker = &mut self.workers[index];
+        (worker.given_up, worker.known_given_up) = (worker.given_up + 1, worker.known_given_up + 1);
         if let Some(member) = member {
             let net = self.net();
             self.schedule(self.now + net, Event::Group(flow, GroupEvent::Revoked { member, revoked }));
@@ -88,7 +100,8 @@ impl World<'_> {
         }
         let life = self.workers[index].life + 1;
         let seat = self.join_endpoint(index);
-        self.workers[index] = Worker { life, up: true, ..Worker::new(self.scenario, &self.switches, index, seat) };
+        let new = Worker::new(self.scenario, &self.switches, index, seat, self.roomy);
+        self.workers[index] = Worker { life, up: true, ..new };
         self.tell(|| format!("w{index}      starts, life {life}"));
         self.init_transactions(index);
         if self.scenario.config.growth.is_some() {

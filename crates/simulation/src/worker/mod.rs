@@ -9,13 +9,17 @@ pub(crate) mod reader;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use flow_core::{Answer, Batch, Call, CommitFault, Effect, Flow, Input, Moment, RecordId, RetryPolicy, Seat, Settings};
+use flow_core::{
+    Answer, Batch, Call, CommitFault, Effect, Flow, Input, Moment, OnExhausted, RecordId, RetryPolicy, Seat, Settings,
+    StormPolicy,
+};
 
 use crate::kafka::group::Assignment;
 use crate::kafka::log::Restoring;
 use crate::kafka::{REPLAY, TOPICS};
 use crate::mutants::{Mutant, Switch, Switches};
 use crate::scenario::{GIVE_UP_AFTER, SESSION, SETTLE, Scenario};
+use crate::storms::Watched;
 use crate::world::{Event, Work, World};
 
 pub(crate) struct Worker {
@@ -50,7 +54,14 @@ pub(crate) struct Worker {
     restores: BTreeMap<i32, u64>,
     batch: Option<Batch<Work, ()>>,
     /// A partition of the batch was given up since it was closed; that it may be held again does not mend it.
-    spoilt: bool,
+    /// How often partitions were given up, as the callbacks of the consumer know it.
+    given_up: u64,
+    /// As the loop knows it.
+    known_given_up: u64,
+    /// As the loop knew it when it closed the batch on its way.
+    sealed: u64,
+    /// A loss that the loop has yet to hear of.
+    loss: Option<Assignment>,
     /// When `send_offsets` was called last.
     pub(crate) offsets_sent_at: u64,
     settle: u64,
@@ -60,6 +71,7 @@ pub(crate) struct Worker {
     /// Killed soon after a late send.
     pub dies_after_late_send: bool,
     settings: Settings,
+    pub storm: Watched,
     /// Ticks in a row that moved nothing.
     idle_ticks: u32,
     /// Probes of the endpoint that are under way.
@@ -89,6 +101,8 @@ pub(crate) enum Wake {
     Told(u64, Told),
     /// The consumer hears on.
     Hear,
+    /// The loop hears of a loss.
+    HearLoss,
     Epoch(u64, u64),
     /// With the number of the restore: a later one voids it.
     Restore(i32, RestoreStep, u64),
@@ -126,8 +140,11 @@ pub(crate) enum Outcome {
 }
 
 impl Worker {
-    pub(crate) fn new(scenario: &Scenario, switches: &Switches, index: usize, seat: Seat) -> Worker {
-        let settings = settings(scenario, switches, index);
+    pub(crate) fn new(scenario: &Scenario, switches: &Switches, index: usize, seat: Seat, roomy: bool) -> Worker {
+        let mut settings = settings(scenario, switches, index);
+        if roomy {
+            settings.max_quarantined = 100;
+        }
         let config = &scenario.config;
         Worker {
             flow: index / scenario.config.workers,
@@ -152,13 +169,17 @@ impl Worker {
             restoring: BTreeMap::new(),
             restores: BTreeMap::new(),
             batch: None,
-            spoilt: false,
+            given_up: 0,
+            known_given_up: 0,
+            sealed: 0,
+            loss: None,
             offsets_sent_at: 0,
             settle: settings.settle.as_millis() as u64,
             freeze_next_sender: None,
             effects_out: Vec::new(),
             dies_after_late_send: false,
             settings,
+            storm: Watched::default(),
             idle_ticks: 0,
             probes: 0,
             passed_over: 0,
@@ -209,6 +230,15 @@ fn settings(scenario: &Scenario, switches: &Switches, index: usize) -> Settings 
         ledger_entries: 1000,
         on_lost: config.on_lost,
         delete_doubles: config.delete_doubles,
+        on_exhausted: if config.failing.quarantine { OnExhausted::QuarantineKey } else { OnExhausted::Next },
+        max_quarantined: config.failing.max_quarantined,
+        storm: StormPolicy {
+            run: config.failing.storm_run,
+            window: 10_000,
+            percent: 100,
+            failing_after: ms(GIVE_UP_AFTER / 4),
+            trial_after: Some(ms(1000)),
+        },
         seed: scenario.seed ^ index as u64,
     }
 }
@@ -235,6 +265,7 @@ impl World<'_> {
                 self.hear_messages(index);
             }
             Wake::Hear => self.hear_messages(index),
+            Wake::HearLoss => self.hear_loss(index),
             Wake::Epoch(member, epoch) => {
                 if worker.member == Some(member) {
                     worker.epoch = worker.epoch.max(epoch);
@@ -371,11 +402,6 @@ impl World<'_> {
 }
 
 impl Worker {
-    fn spoil_batch(&mut self, gone: &[(u16, i32)]) {
-        let lines = self.batch.iter().flat_map(|batch| &batch.offsets);
-        self.spoilt |= lines.into_iter().any(|line| gone.contains(&(line.topic.0, line.partition.get())));
-    }
-
     fn is_current(&self, partition: i32, number: u64) -> bool {
         self.holds_all_of(partition) && self.restores.get(&partition) == Some(&number)
     }

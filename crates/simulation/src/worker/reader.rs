@@ -101,13 +101,20 @@ impl World<'_> {
                 (key, (job_hash(job), 0), None, Plan::Command(Command::Publish))
             }
         };
+        let letter = self.letters.of(work);
+        let (identity, business, plan) = match letter {
+            Some((_, true)) => (None, None, Plan::Discard),
+            Some((_, false)) | None => (Some(identity), business, plan),
+        };
         Delivered {
             topic: TopicId(work.topic),
             partition: Partition::new(work.partition),
             offset: Offset::new(work.offset),
             timestamp_ms: None,
             lane: Arc::from([key].as_slice()),
-            identity: Some(identity),
+            keyed: true,
+            letter: letter.map(|(letter, _)| letter),
+            identity,
             business,
             plan,
             work,
