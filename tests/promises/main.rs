@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod control;
 mod doubles;
 mod engine_outage;
 mod growth;
@@ -14,6 +15,7 @@ mod key_order;
 mod main_path;
 mod one_start;
 mod positions;
+mod quarantine;
 mod real_parts;
 mod rebalance;
 mod replay;

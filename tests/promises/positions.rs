@@ -7,7 +7,9 @@ use promises::{
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::support::{Bench, Books, Ticket, assert_nothing_left, assert_one_instance_each, await_replies, publish};
+use crate::support::{
+    Bench, Books, Ticket, assert_nothing_left, assert_one_instance_each, await_replies, edit, publish,
+};
 
 const LOST: &str = "xconnector_records_lost_total";
 const TO_ACCEPT: &str = "xconnector_loss_to_accept_offsets";
@@ -25,14 +27,6 @@ fn tickets(count: usize) -> Vec<Ticket> {
 
 fn keys(tickets: &[Ticket]) -> Vec<String> {
     tickets.iter().map(|ticket| ticket.key.clone()).collect()
-}
-
-/// Changes the flow's file, as an integrator would.
-fn edit(deployment: &Deployment, from: &str, to: &str) {
-    let file = deployment.flow_folder().join("flow.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains(from), "{text}");
-    std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
 }
 
 async fn end(mut instance: Instance) {

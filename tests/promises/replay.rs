@@ -1,11 +1,9 @@
 //! Dead letters come back in through the replay topic: once their cause is mended they are done, and nothing is done twice
 
-use promises::{DEADLINE, Deployment, Instance, Kafka, connector_binary, read_until, unique, until, xconnector};
-use serde_json::Value;
-use tokio::process::Command;
+use promises::{DEADLINE, Deployment, Instance, Kafka, read_until, unique, until, xconnector};
 use workflow_client::{Start, Variable};
 
-use crate::support::{Bench, Books, Ticket, assert_one_instance_each, await_replies, publish};
+use crate::support::{Bench, Books, Ticket, assert_one_instance_each, await_replies, dead_letters, operator, publish};
 
 #[tokio::test]
 async fn dead_letters_are_replayed_and_nothing_is_done_twice_on_flowable() {
@@ -33,7 +31,7 @@ async fn dead_letters_are_replayed(bench: Bench) {
     publish(kafka, &deployment.source(), &events).await;
     let letters = read_until(kafka, &deployment.dead_letters(), 3, DEADLINE).await;
     letters.unwrap_or_else(|error| panic!("{error:#}\n{}", instance.connector.log()));
-    let letters = list(&deployment).await;
+    let letters = dead_letters(&deployment).await;
     assert_eq!(letters.len(), 3, "{letters:?}");
     assert!(letters.iter().all(|letter| letter["replayed"] == false), "{letters:?}");
 
@@ -45,7 +43,7 @@ async fn dead_letters_are_replayed(bench: Bench) {
     let mark = format!("{}/{}", deployment.flow(), of_done["source"]["eventId"].as_str().unwrap());
     let there = start_by_hand(&bench, &deployment, &done, &mark).await;
 
-    let told = replay(&deployment, &["--reason", letters[0]["reason"].as_str().unwrap()]).await;
+    let told = operator(&deployment, &["dlq", "replay"], &["--reason", letters[0]["reason"].as_str().unwrap()]).await;
     assert!(told.1.contains("2 dead letters replayed"), "{told:?}");
     let accepted = accepted(kafka, &deployment, 3 + 2, &instance).await;
     let of = |key: &str| accepted.accepted.iter().find(|(of, _)| of == key).unwrap().1["process"]["instanceId"].clone();
@@ -53,21 +51,21 @@ async fn dead_letters_are_replayed(bench: Bench) {
     assert_one_instance_each(&bench, &deployment, &[undone.clone(), done.clone()]).await;
 
     // the update now finds its instance; the others were replayed before
-    let told = replay(&deployment, &[]).await;
+    let told = operator(&deployment, &["dlq", "replay"], &[]).await;
     assert!(told.1.contains("1 dead letters replayed, 2 passed over"), "{told:?}");
     accepted_of(kafka, &deployment, 3 + 3, &instance, 3).await;
     let found = bench.engine.running(&deployment.definition(), &format!("ticket/{undone}")).await.unwrap();
     assert_eq!(found[0].variable("comment").and_then(|text| text.as_str()), Some("late"));
 
     // once more, all of them: known, and nothing happens
-    let told = replay(&deployment, &["--again"]).await;
+    let told = operator(&deployment, &["dlq", "replay"], &["--again"]).await;
     assert!(told.1.contains("3 dead letters replayed"), "{told:?}");
     let replies = await_replies(kafka, &deployment, 3 + 3 + 3, &[&instance]).await;
     let known = replies.iter().filter(|reply| reply.header("ce_type") == Some("xconnector.duplicate.v1")).count();
     assert_eq!(known, 3);
     assert_one_instance_each(&bench, &deployment, &[undone, done]).await;
-    assert!(list(&deployment).await.iter().all(|letter| letter["replayed"] == true));
-    let (code, told) = replay(&deployment, &["--at", letters[0]["at"].as_str().unwrap()]).await;
+    assert!(dead_letters(&deployment).await.iter().all(|letter| letter["replayed"] == true));
+    let (code, told) = operator(&deployment, &["dlq", "replay"], &["--at", letters[0]["at"].as_str().unwrap()]).await;
     assert_eq!(code, 1, "{told}");
     assert!(told.contains("was replayed before"), "{told}");
 }
@@ -99,20 +97,4 @@ async fn start_by_hand(bench: &Bench, deployment: &Deployment, ticket: &str, mar
     let shown = async || Ok((!bench.engine.historic(&definition, &business_key).await?.is_empty()).then_some(()));
     until("history to show the instance", DEADLINE, shown).await.unwrap();
     id
-}
-
-async fn list(deployment: &Deployment) -> Vec<Value> {
-    let (config, flow) = (deployment.config_file().unwrap(), deployment.flow());
-    let told = xconnector(&["dlq", "list", "--json", "--config", config.to_str().unwrap(), "--flow", &flow]).await;
-    serde_json::from_str(&told.unwrap()).unwrap()
-}
-
-/// Exit code, and what the operator reads.
-async fn replay(deployment: &Deployment, more: &[&str]) -> (i32, String) {
-    let (config, flow) = (deployment.config_file().unwrap(), deployment.flow());
-    let mut command = Command::new(connector_binary().await.unwrap());
-    command.args(["dlq", "replay", "--flow", &flow, "--config"]).arg(config).args(more);
-    let output = command.output().await.unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::letters::Choice;
 
@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// The dead letters of a flow.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Hold a flow or a key of it back, and let it go on.
+    #[command(subcommand)]
+    Control(ControlCommand),
     /// Look through the engine for second instances of one event. Exit code 0: none, 3: some, 1: it could not be seen.
     Audit {
         /// The settings file.
@@ -177,4 +180,54 @@ pub(crate) enum DlqCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// What to hold back, and what to let go.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ControlCommand {
+    /// Send nothing new for a flow, or for one of its keys, until it is resumed: in every process, also in those that start later.
+    Pause {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// Why, for whoever looks
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it go on.
+    Resume {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Let a flow go on that the storm guard stopped.
+    ResetGuard {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        /// The flow
+        #[arg(long)]
+        flow: String,
+    },
+    /// Show what is held back, since when and why.
+    Show {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+    },
+}
+
+/// A flow, or one of its keys.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The flow
+    #[arg(long)]
+    pub flow: String,
+    /// Only the records with this ordering key: what `key` of the flow's source makes of them, else the record key
+    #[arg(long)]
+    pub key: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cli;
+mod control;
 #[cfg(feature = "demo")]
 mod demo;
 mod handler;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, DlqCommand, ModelsCommand, OffsetsCommand, TopicsCommand};
+use cli::{Cli, Command, ControlCommand, DlqCommand, ModelsCommand, OffsetsCommand, TopicsCommand};
 
 /// Records are born on one thread and die on another, thousands a second, which glibc's allocator answers with a quarter of the
 /// time and three times the memory.
@@ -84,6 +85,16 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
         Command::Dlq(DlqCommand::Discard { config, choice, dry_run }) => {
             letters::discard(setup::load(&config)?, choice, dry_run).await
         }
+        Command::Control(ControlCommand::Pause { config, target, reason }) => {
+            control::pause(setup::load(&config)?, target, reason).await
+        }
+        Command::Control(ControlCommand::Resume { config, target }) => {
+            control::resume(setup::load(&config)?, target).await
+        }
+        Command::Control(ControlCommand::ResetGuard { config, flow }) => {
+            control::reset_guard(setup::load(&config)?, &flow).await
+        }
+        Command::Control(ControlCommand::Show { config }) => control::show(setup::load(&config)?).await,
         Command::Models(ModelsCommand::Deploy { config, flow }) => {
             models::deploy(setup::load(&config)?, flow.as_deref()).await
         }

@@ -72,6 +72,12 @@ async fn ready(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse {
         if let Some(counts) = &status.misfit {
             lines.push_str(&format!("; halted: its topics differ in partition count, {counts}"));
         }
+        if status.paused {
+            lines.push_str("; paused by an operator");
+        }
+        if status.paused_keys > 0 {
+            lines.push_str(&format!("; {} keys paused by an operator", status.paused_keys));
+        }
         if status.awaiting_word > 0 {
             lines.push_str(&format!("; {} partitions wait for a loss to be accepted", status.awaiting_word));
         }

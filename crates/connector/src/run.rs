@@ -289,7 +289,11 @@ fn permission(mut status: watch::Receiver<Status>, jobs: TopicId) -> watch::Rece
         while status.changed().await.is_ok() {
             let may = {
                 let status = status.borrow_and_update();
-                status.holds(Partition::new(0)) && status.gate_open && !status.storm && status.lag(jobs) < JOBS_BACKLOG
+                status.holds(Partition::new(0))
+                    && status.gate_open
+                    && !status.storm
+                    && !status.paused
+                    && status.lag(jobs) < JOBS_BACKLOG
             };
             permission.send_if_modified(|current| std::mem::replace(current, may) != may);
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::bail;
-use consumer_engine::{TopicSpec, create_topics, grow_topics, ledger_topic, partition_counts, state_topic};
+use consumer_engine::{
+    CONTROL_TOPIC, TopicSpec, create_topics, grow_topics, ledger_topic, partition_counts, state_topic,
+};
 use event_model::{DeadLetter, JobRecord, replay_topic_of};
 use flow_config::Flow;
 
@@ -26,7 +28,11 @@ pub(crate) async fn create(setup: Setup, partitions: i32, all: bool) -> anyhow::
     let properties = setup::properties(&setup.settings.kafka);
     let (s, p) = (servers.clone(), properties.clone());
     let existing = tokio::task::spawn_blocking(move || partition_counts(&s, &p)).await??;
-    let specs: Vec<TopicSpec> = setup.flows.iter().flat_map(|flow| specs(flow, &existing, partitions, all)).collect();
+    let mut specs: Vec<TopicSpec> =
+        setup.flows.iter().flat_map(|flow| specs(flow, &existing, partitions, all)).collect();
+    // A few words of operators, read as a whole by every worker.
+    let config = vec![("cleanup.policy", "compact".to_owned())];
+    specs.push(TopicSpec { name: CONTROL_TOPIC.to_owned(), partitions: 1, config });
     let missing: Vec<TopicSpec> = specs.into_iter().filter(|spec| !existing.contains_key(&spec.name)).collect();
     if missing.is_empty() {
         println!("every topic is there already");

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::committer::Sealed;
 use crate::context::Membership;
+use crate::control::Heard;
 use crate::error::EngineError;
 use crate::handler::Handler;
 use crate::reader::Command;
@@ -32,6 +33,7 @@ pub(crate) enum Done<O> {
     LogEnds(Partition, Vec<(TopicId, NextOffset)>, Epoch),
     Ranges(Partition, Vec<(TopicId, NextOffset, NextOffset)>, Epoch),
     Fits(bool),
+    Heard(Heard),
 }
 
 /// Which ownership of a partition is meant: it moves with every assignment, every loss and every restore.
@@ -110,6 +112,8 @@ impl<H: Handler> Performer<H> {
                 (now(partition) == epoch).then_some(Input::Ranges(partition, ranges))
             }
             Done::Fits(fits) => Some(Input::Fits(fits)),
+            Done::Heard(Heard::Paused(paused)) => Some(Input::Control(paused)),
+            Done::Heard(Heard::GuardReset) => Some(Input::GuardReset),
         }
     }
 

@@ -1,20 +1,21 @@
 //! The loop of one flow: everything that happens becomes an input, everything that is to be done is an effect.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use event_model::Partition;
 use flow_core::{Effect, Flow, Input, Moment, TopicId};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clients;
 use crate::committer::{Committer, Outcome};
 use crate::context::Membership;
+use crate::control;
 use crate::effects::{Done, Performer};
 use crate::endpoint::{Endpoint, Place};
 use crate::error::EngineError;
@@ -126,10 +127,15 @@ impl<'a, H: Handler> Engine<'a, H> {
             Arc::new(clients::reader(&settings).create_with_context(membership).map_err(client)?);
         let layout = Arc::new(Layout::default());
         let restorer = Restorer::new(settings.clone(), layout.clone(), telemetry.clone()).map_err(client)?;
+        let control = listen(control::Watch { settings: settings.clone() }, done.clone());
         let watch = restorer.watch();
         let told = done.clone();
-        // Ends with the loop that it tells.
-        tokio::spawn(watch.run(move |fits| told.send(Done::Fits(fits)).is_ok()));
+        // Ends with the loop that it tells. Nothing is worked on before it is known what operators hold back.
+        tokio::spawn(async move {
+            if control.await.is_ok() {
+                watch.run(move |fits| told.send(Done::Fits(fits)).is_ok()).await;
+            }
+        });
         let stop = Arc::new(AtomicBool::new(false));
         let (s, h, c, t) = ((*settings).clone(), handler.clone(), consumer.clone(), telemetry.clone());
         let stopping = stop.clone();
@@ -327,6 +333,8 @@ impl<'a, H: Handler> Engine<'a, H> {
             misfit: self.layout.misfit(),
             awaiting_word: self.flow.awaiting_word(),
             storm: self.flow.storm_guard_is_tripped(),
+            paused: self.flow.flow_is_paused(),
+            paused_keys: self.flow.paused_keys(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
@@ -373,6 +381,22 @@ impl<'a, H: Handler> Engine<'a, H> {
             tracing::warn!(%flow, "the engine's threads did not end in time; leaving them behind");
         }
     }
+}
+
+/// Listens to the control topic as long as the loop is there; answers when it was read for the first time.
+fn listen<O: Send + 'static>(watch: control::Watch, told: mpsc::UnboundedSender<Done<O>>) -> oneshot::Receiver<()> {
+    let (heard, known) = oneshot::channel();
+    let first = Mutex::new(Some(heard));
+    tokio::task::spawn_blocking(move || {
+        let tell = |heard| {
+            let _ = told.send(Done::Heard(heard));
+            if let Some(first) = first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = first.send(());
+            }
+        };
+        watch.run(tell, || told.is_closed());
+    });
+    known
 }
 
 async fn until(deadline: Option<Instant>) {

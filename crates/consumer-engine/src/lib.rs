@@ -13,6 +13,7 @@ mod books;
 mod clients;
 mod committer;
 mod context;
+mod control;
 mod delivery;
 mod effects;
 mod endpoint;
@@ -33,6 +34,7 @@ mod telemetry;
 mod topics;
 
 pub use books::{ledger_topic, state_topic};
+pub use control::{CONTROL_TOPIC, Subject};
 pub use endpoint::Endpoint;
 pub use engine::run;
 pub use error::EngineError;

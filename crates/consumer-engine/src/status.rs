@@ -21,6 +21,10 @@ pub struct Status {
     pub awaiting_word: usize,
     /// Whether the storm guard holds the flow back.
     pub storm: bool,
+    /// Whether an operator holds the flow back.
+    pub paused: bool,
+    /// How many keys operators hold back.
+    pub paused_keys: usize,
 }
 
 impl Status {

@@ -68,6 +68,8 @@ pub struct Telemetry {
     readers_renewed: Family<OfFlow, Counter>,
     quarantined: Family<OfPartition, Gauge>,
     storm: Family<OfFlow, Gauge>,
+    flow_paused: Family<OfFlow, Gauge>,
+    keys_paused: Family<OfFlow, Gauge>,
     storms: Family<OfKind, Counter>,
 }
 
@@ -107,6 +109,8 @@ impl Telemetry {
             readers_renewed: Family::default(),
             quarantined: Family::default(),
             storm: Family::default(),
+            flow_paused: Family::default(),
+            keys_paused: Family::default(),
             storms: Family::default(),
         };
         r.register("lag_records", "Records between the frontier and the log's end", telemetry.lag_records.clone());
@@ -148,6 +152,9 @@ impl Telemetry {
         r.register("restore_readers_renewed", help, telemetry.readers_renewed.clone());
         let help = "Keys whose later records follow one that was given up into the dead letters";
         r.register("quarantined_keys", help, telemetry.quarantined.clone());
+        let help = "1 while an operator holds the flow back: see `xconnector control`";
+        r.register("flow_paused", help, telemetry.flow_paused.clone());
+        r.register("keys_paused", "Keys that operators hold back", telemetry.keys_paused.clone());
         let help = "1 while the storm guard holds the flow back: bad records piled up";
         r.register("storm_guard_tripped", help, telemetry.storm.clone());
         r.register(
@@ -221,6 +228,8 @@ impl Telemetry {
         self.in_flight.get_or_create(&of_flow(flow)).set(status.in_flight as i64);
         self.gate_open.get_or_create(&of_flow(flow)).set(i64::from(status.gate_open));
         self.storm.get_or_create(&of_flow(flow)).set(i64::from(status.storm));
+        self.flow_paused.get_or_create(&of_flow(flow)).set(i64::from(status.paused));
+        self.keys_paused.get_or_create(&of_flow(flow)).set(i64::try_from(status.paused_keys).unwrap_or(i64::MAX));
         for partition in &status.partitions {
             for (topic, lag) in topics.iter().zip(&partition.lag) {
                 let label = of_partition(flow, topic, partition.view.partition.get());
@@ -406,6 +415,9 @@ impl Telemetry {
             }
             Notice::QuarantineOver { at } => {
                 tracing::info!(flow, at = place(at), "the last dead letter of its key is done: the quarantine is over");
+            }
+            Notice::Control { flow: held, keys } => {
+                tracing::warn!(flow, flow_is_paused = held, paused_keys = keys, "what operators hold back");
             }
             Notice::Storm { why, trial_after } => {
                 let why = storm_word(why);

@@ -165,6 +165,13 @@ pub enum Notice {
         /// Where the record stands.
         at: (TopicId, Partition, Offset),
     },
+    /// What operators hold back changed.
+    Control {
+        /// Whether the whole flow is.
+        flow: bool,
+        /// How many keys are.
+        keys: usize,
+    },
     /// The storm guard tripped: nothing leaves until it is reset, or a trial succeeds.
     Storm {
         /// Why.

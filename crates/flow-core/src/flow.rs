@@ -4,6 +4,7 @@ mod commits;
 mod contests;
 mod dispatch;
 mod membership;
+mod pauses;
 mod quarantines;
 mod records;
 mod storms;
@@ -25,6 +26,7 @@ use crate::input::{Input, LaneKey, Letter, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
 use crate::ledger::EventHash;
 use crate::ownership::{Ownership, Phase};
+use crate::pause::Pauses;
 use crate::position::OnLost;
 use crate::protocol::{Bounds, Protocol};
 use crate::quarantine::OnExhausted;
@@ -98,7 +100,8 @@ pub struct Flow<W, O> {
     /// Calls in flight.
     calls: HashMap<RecordId, Permit>,
     storm: StormGuard,
-    /// What waits for the storm guard: records whose call is ready, and those whose turn has come to become dead letters.
+    pauses: Pauses,
+    /// What waits for the storm guard or for an operator: records whose call is ready, and those whose turn has come to become dead letters.
     guarded: VecDeque<RecordId>,
     gathering: Gathering<W, O>,
     /// Partitions whose release a revoke or the shutdown waits for.
@@ -238,6 +241,7 @@ impl<W: Clone, O> Flow<W, O> {
             seat,
             calls: HashMap::new(),
             storm: StormGuard::new(settings.storm),
+            pauses: Pauses::default(),
             guarded: VecDeque::new(),
             gathering: Gathering::new(settings.max_batch, settings.linger),
             releasing: None,
@@ -254,7 +258,7 @@ impl<W: Clone, O> Flow<W, O> {
     /// of all flows that share it are of one clock, and never go back.
     pub fn step(&mut self, now: Moment, input: Input<W, O>, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
         endpoint.advance(now);
-        self.storm.advance(endpoint.gate.healthy());
+        self.storm.advance(endpoint.gate.healthy(), self.pauses.holds_flow());
         match input {
             Input::Assigned(partitions) => self.assigned(now, partitions, effects),
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
@@ -271,6 +275,7 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Probed(result) => self.probed(result, endpoint, effects),
             Input::Committed(batch, sent_at) => self.committed(now, batch, sent_at, effects),
             Input::CommitFailed(batch, fault) => self.commit_failed(now, batch, fault, effects),
+            Input::Control(asked) => self.control(now, asked, effects),
             Input::GuardReset => self.reset_storm(now, effects),
             Input::Shutdown { within } => self.shutdown(now, within),
             Input::Tick => {}
@@ -291,7 +296,7 @@ impl<W: Clone, O> Flow<W, O> {
             Phase::Draining { until } => until,
             Phase::Partial | Phase::Halted | Phase::Restoring | Phase::Lost | Phase::Starting | Phase::Active => None,
         });
-        let trial = self.storm.deadline().filter(|_| !self.guarded.is_empty());
+        let trial = self.storm.deadline().filter(|_| !self.guarded.is_empty() && !self.pauses.holds_flow());
         let endpoint = endpoint.deadline(self.seat);
         [timer, trial, endpoint, self.gathering.deadline()].into_iter().flatten().chain(drain).min()
     }

@@ -107,9 +107,13 @@ pub enum Guard {
     /// A dead letter of a quarantined key waits for the one before it when it comes back.
     LettersInTurn,
     /// The storm guard trips.
-    StormGuard,
-    /// The time of retries and holds stands still while it is tripped.
+    StormTrips,
+    /// The time of retries and holds stands still while it is tripped, and while the flow is paused.
     StormStopsClock,
+    /// What an operator pauses is held back.
+    PauseHolds,
+    /// The time of retries and holds stands still while their key is paused.
+    PauseStopsClock,
 }
 
 #[cfg(not(feature = "mutants"))]
@@ -143,7 +147,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 52] = [
+        pub const ALL: [Guard; 54] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -194,8 +198,10 @@ mod taken {
             Guard::QuarantineFollows,
             Guard::QuarantineRestored,
             Guard::LettersInTurn,
-            Guard::StormGuard,
+            Guard::StormTrips,
             Guard::StormStopsClock,
+            Guard::PauseHolds,
+            Guard::PauseStopsClock,
         ];
     }
 }

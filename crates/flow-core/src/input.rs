@@ -9,6 +9,7 @@ use crate::batch::{Batch, CommitFault};
 use crate::fate::{Fault, Reason};
 use crate::layout::{Layout, Moved};
 use crate::ledger::{EventHash, Remembered};
+use crate::pause::Paused;
 use crate::position::Position;
 use crate::quarantine::{KeyHash, Place, Quarantined};
 use crate::time::Moment;
@@ -54,6 +55,8 @@ pub enum Input<W, O> {
     Committed(Batch<W, O>, Moment),
     /// The transaction failed; nothing of it is visible.
     CommitFailed(Batch<W, O>, CommitFault),
+    /// What operators hold back now, all of it. Until it first comes nothing is held back.
+    Control(Paused),
     /// An operator ends a storm: the storm guard lets everything go and counts anew.
     GuardReset,
     /// Finish what is in flight, release everything, take nothing new.

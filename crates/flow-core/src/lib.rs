@@ -25,6 +25,7 @@ mod layout;
 mod ledger;
 mod limiter;
 mod ownership;
+mod pause;
 mod position;
 mod progress;
 mod protocol;
@@ -46,6 +47,7 @@ pub use input::{Answer, Command, Copy, Delivered, Failure, Input, LaneKey, Lette
 pub use layout::{Layout, Moved};
 pub use ledger::{EventHash, Remembered};
 pub use limiter::Pressure;
+pub use pause::Paused;
 pub use position::{Loss, OnLost, Position, Surprise};
 pub use progress::{METADATA_LIMIT, Progress, Reading};
 pub use quarantine::{Change, KeyHash, OnExhausted, Place, Quarantined};

@@ -136,6 +136,13 @@ impl Protocol {
         }
     }
 
+    /// It was held back for so long: its retries and holds have as much time left as they had before.
+    pub(crate) fn rested(&mut self, stood: Duration, now: Duration) {
+        for since in [&mut self.failing_since, &mut self.held_since].into_iter().flatten() {
+            *since = (*since + stood).min(now);
+        }
+    }
+
     /// Healthy time at the first fault that was the record's own.
     pub(crate) fn failing_since(&self) -> Option<Duration> {
         self.failing_since

@@ -80,9 +80,10 @@ impl StormGuard {
         matches!(self.state, State::Tripped { why: Storm::QuarantineFull, .. })
     }
 
-    /// Moves the clock: `healthy` is the endpoint's time. Called before anything else of a step.
-    pub(crate) fn advance(&mut self, healthy: Duration) {
-        if self.is_tripped() && holds(Guard::StormStopsClock) {
+    /// Moves the clock: `healthy` is the endpoint's time, `paused` whether an operator holds the flow back. Called before anything else
+    /// of a step.
+    pub(crate) fn advance(&mut self, healthy: Duration, paused: bool) {
+        if (self.is_tripped() || paused) && holds(Guard::StormStopsClock) {
             self.stood += healthy.saturating_sub(self.counted_to);
         }
         self.counted_to = healthy;
@@ -109,7 +110,7 @@ impl StormGuard {
         self.run += 1;
         self.count(true);
         let full = self.window.len() >= self.policy.window;
-        if !holds(Guard::StormGuard) {
+        if !holds(Guard::StormTrips) {
             return None;
         }
         if self.run >= self.policy.run {
@@ -233,14 +234,16 @@ mod tests {
     #[test]
     fn the_clock_of_records_stands_while_it_is_tripped() {
         let mut guard = guard(1, 8);
-        guard.advance(MINUTE);
+        guard.advance(MINUTE, false);
         guard.bad(at(60));
-        guard.advance(3 * MINUTE);
+        guard.advance(3 * MINUTE, false);
         assert_eq!(guard.healthy(), MINUTE);
         assert!(!guard.is_failing(Some(MINUTE)));
         guard.reset(at(180));
-        guard.advance(4 * MINUTE);
+        guard.advance(4 * MINUTE, false);
         assert_eq!(guard.healthy(), 2 * MINUTE);
+        guard.advance(9 * MINUTE, true);
+        assert_eq!(guard.healthy(), 2 * MINUTE, "an operator holds the flow back");
         assert!(guard.is_failing(Some(MINUTE)));
     }
 

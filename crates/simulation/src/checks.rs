@@ -293,7 +293,7 @@ impl World<'_> {
     pub(crate) fn first_call(&mut self, worker: usize, work: Work) {
         let key = (work.flow, work.topic, work.partition, work.offset);
         let life = self.workers[worker].life;
-        let open = self.now - self.held_back_for(worker);
+        let open = self.now - self.held_back_for(worker) - self.paused_for(worker, self.key_of(work.item));
         self.checks.first_calls.entry((worker, life, key)).or_insert(open);
     }
 
@@ -386,7 +386,10 @@ impl World<'_> {
         let life = self.workers[worker].life;
         let Some(&first) = self.checks.first_calls.get(&(worker, life, at)) else { return };
         self.checks.compared(Promise::NoBlame);
-        let healthy = self.now - self.held_back_for(worker) - first;
+        let (flow, topic, partition, offset) = at;
+        let item = self.kafka.log(flow, topic, partition).all_from(offset).first().map(|(_, item)| *item);
+        let paused = item.map_or(0, |item| self.paused_for(worker, self.key_of(item)));
+        let healthy = self.now - self.held_back_for(worker) - paused - first;
         if healthy < bound {
             let text = format!("{at:?} is given up ({reason}) after {healthy} ms of healthy time");
             self.violated(Promise::NoBlame, text);

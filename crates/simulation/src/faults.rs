@@ -40,6 +40,7 @@ impl World<'_> {
                 self.engine.outage = Some((kind, until));
                 self.schedule(until, Event::OutageEnds);
             }
+            FaultKind::Pause { flow, key, length } => self.pause(flow, key, length),
             FaultKind::AbortCommit => self.kafka.abort_next = true,
             FaultKind::SlowCommit { length } => self.kafka.slow_commit = length,
             FaultKind::SlowMarkers { length } => self.kafka.slow_markers = length,
@@ -130,6 +131,7 @@ fn name(kind: &FaultKind) -> &'static str {
         FaultKind::Rotate { .. } => "group: partitions move",
         FaultKind::Call(_) => "call: armed",
         FaultKind::Outage { .. } => "engine: outage",
+        FaultKind::Pause { .. } => "operator: flow or key paused",
         FaultKind::AbortCommit => "broker: commit aborted",
         FaultKind::SlowCommit { .. } => "broker: slow commit",
         FaultKind::SlowMarkers { .. } => "broker: slow markers",

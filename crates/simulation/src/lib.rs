@@ -12,6 +12,7 @@ mod faults;
 mod kafka;
 mod letters;
 mod mutants;
+mod pauses;
 mod positions;
 mod rng;
 mod run;

@@ -8,9 +8,9 @@ use crate::checks::Promise;
 use crate::kafka::log::Entry;
 use crate::kafka::{Committed, TOPICS};
 use crate::rng::Rng;
-use crate::worker::commit::Kind;
 use crate::scenario::{Config, Fault, FaultKind, Planned, SESSION, TRANSACTION_TIMEOUT};
 use crate::worker::Wake;
+use crate::worker::commit::Kind;
 use crate::world::{Event, Item, World};
 
 /// The source topic gets more partitions, and ours follow.
@@ -208,9 +208,7 @@ impl World<'_> {
             let item = self.kafka.log(flow, topic, partition).all_from(*offset).first().map(|(_, item)| *item);
             // One that was answered otherwise before may have been begun again since.
             let accepted = self.checks.ever.get(&place).is_some_and(|kinds| kinds.contains(&Kind::Accepted));
-            if !accepted
-                && let Some(Item::Source(index)) = item
-            {
+            if !accepted && let Some(Item::Source(index)) = item {
                 self.checks.forgotten.insert((flow, self.scenario.records[index].event));
             }
             self.checks.written_off.insert(place);

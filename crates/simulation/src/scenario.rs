@@ -6,6 +6,7 @@ mod replays;
 
 use flow_core::OnLost;
 
+use crate::pauses;
 use crate::positions::{self, Growth, Touch};
 use crate::rng::Rng;
 use failing::Failing;
@@ -154,6 +155,12 @@ pub(crate) enum FaultKind {
         kind: Outage,
         length: u64,
     },
+    /// An operator holds a flow or a key of it back, and lets it go on.
+    Pause {
+        flow: usize,
+        key: Option<u8>,
+        length: u64,
+    },
     AbortCommit,
     /// The next commit takes effect, its answer comes late.
     SlowCommit {
@@ -261,6 +268,7 @@ impl Scenario {
         let mut faults = faults(&mut Rng::new(seed, 4), &config);
         faults.extend(replays::hand_overs(&mut Rng::new(seed, 6), &records));
         faults.extend(positions::faults(&mut places, &config));
+        faults.extend(pauses::faults(&mut Rng::new(seed, 11), &config));
         Scenario { seed, config, records, jobs, faults }
     }
 

@@ -33,22 +33,18 @@ impl World<'_> {
     pub(crate) fn storm_notice(&mut self, worker: usize, notice: &Notice) {
         let row = self.row();
         let watched = &mut self.workers[worker].storm;
-        match notice {
-            Notice::Storm { why, .. } => {
-                watched.full = *why == Storm::QuarantineFull;
-                *self.checks.faults.entry("storm guard: tripped").or_default() += 1;
-                // Sooner than a trial, or long after.
-                let after =
-                    if self.rng.chance(40) { self.rng.between(200, 3000) } else { self.rng.between(8000, 16_000) };
-                let life = self.workers[worker].life;
-                self.schedule(self.now + after, Event::GuardReset(worker, life));
-            }
-            Notice::StormTrial { .. } => {
-                watched.allowed += 1;
-                *self.checks.faults.entry("storm guard: one record tried").or_default() += 1;
-            }
-            Notice::StormOver { .. } => watched.allowed += row,
-            _ => {}
+        if let Notice::Storm { why, .. } = notice {
+            watched.full = *why == Storm::QuarantineFull;
+            *self.checks.faults.entry("storm guard: tripped").or_default() += 1;
+            // Sooner than a trial, or long after.
+            let after = if self.rng.chance(40) { self.rng.between(200, 3000) } else { self.rng.between(8000, 16_000) };
+            let life = self.workers[worker].life;
+            self.schedule(self.now + after, Event::GuardReset(worker, life));
+        } else if let Notice::StormTrial { .. } = notice {
+            watched.allowed += 1;
+            *self.checks.faults.entry("storm guard: one record tried").or_default() += 1;
+        } else if let Notice::StormOver { .. } = notice {
+            watched.allowed += row;
         }
     }
 
@@ -80,7 +76,8 @@ impl World<'_> {
     pub(crate) fn watch_storm(&mut self, worker: usize, gate_is_open: bool) {
         let now = self.now;
         let process = &mut self.workers[worker];
-        let stands = process.core.storm_guard_is_tripped() && gate_is_open;
+        let held = process.core.storm_guard_is_tripped() || process.heard.holds_flow();
+        let stands = held && gate_is_open;
         process.storm.stands = match (stands, process.storm.stands) {
             (true, (None, before)) => (Some(now), before),
             (false, (Some(since), before)) => (None, before + now - since),

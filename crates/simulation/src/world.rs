@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::kafka::{Kafka, REPLAY};
 use crate::letters::Letters;
 use crate::mutants::Switches;
+use crate::pauses::Said;
 use crate::positions::Touch;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -86,6 +87,10 @@ pub(crate) enum Event {
     /// Somebody looks at the dead letters of a flow.
     Operator(usize),
     /// Somebody looks at a storm, of that life of a process.
+    PauseOver {
+        flow: usize,
+        key: Option<u8>,
+    },
     GuardReset(usize, u32),
 }
 
@@ -151,6 +156,8 @@ pub(crate) struct World<'a> {
     pub requests: Vec<Request>,
     pub checks: Checks,
     pub letters: Letters,
+    /// By flow: what the control topic says.
+    pub said: Vec<Said>,
     /// Whether processes that start may quarantine as many keys as there are.
     pub roomy: bool,
     /// What happened, when somebody wants to read it.
@@ -180,6 +187,7 @@ impl<'a> World<'a> {
             requests: Vec::new(),
             checks: Checks::default(),
             letters: Letters::default(),
+            said: vec![Said::default(); config.flows],
             roomy: false,
             switches,
             trace: traced.then(Vec::new),
@@ -227,6 +235,7 @@ impl<'a> World<'a> {
             Event::Transaction(index, step) => self.transaction_step(index, step),
             Event::Engine(request, stage) => self.engine_stage(request, stage),
             Event::InstanceEnds(instance) => self.instance_ends(instance),
+            Event::PauseOver { flow, key } => self.pause_over(flow, key),
             Event::Operator(flow) => self.operator(flow),
             Event::GuardReset(worker, life) => self.guard_reset(worker, life),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use consumer_engine::{ledger_topic, state_topic};
+use consumer_engine::{CONTROL_TOPIC, ledger_topic, state_topic};
 use emulator::demo::{Desk, Publisher, Received, Tail, Totals};
 use emulator::{BrokerError, EmbeddedBroker, Emulator, Options, Switches};
 use event_model::{DeadLetter, EventSchema, JobRecord, Schemas, replay_topic_of};
@@ -60,6 +60,7 @@ impl Stage {
         let metrics = free_address()?;
         folder.write_settings(&broker, &emulator, metrics)?;
         let setup = setup::load(&folder.settings())?;
+        broker.create_topic(CONTROL_TOPIC, 1)?;
         let schema = Schemas::load(&setup.settings.schemas)?.get("ticket/v1").context("no schema of tickets")?;
         let flow = setup.flows.first().context("no flow")?;
         let source_topic = flow.source.topics.first().context("the flow reads nothing")?.clone();

@@ -57,6 +57,10 @@ impl<W: Clone, O> Flow<W, O> {
                 effects.push(Effect::Call { id, work: contest.work.clone(), call: contest.next.clone(), until: None });
                 continue;
             }
+            if self.is_paused(id) {
+                self.guarded.push_back(id);
+                continue;
+            }
             self.dispatch_record(now, id, endpoint, effects);
         }
         let own = self.settings.max_in_flight.saturating_sub(self.calls.len());

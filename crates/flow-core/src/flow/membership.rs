@@ -289,6 +289,7 @@ impl<W: Clone, O> Flow<W, O> {
 
     fn drop_partition(&mut self, now: Moment, partition: Partition, effects: &mut Vec<Effect<W, O>>) {
         self.records.retain(|_, entry| entry.partition != partition);
+        self.guarded.retain(|id| self.records.contains_key(id));
         self.gathering.retain(|resolved| resolved.partition != partition);
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         let assigned = std::mem::take(&mut owned.assigned);

@@ -13,7 +13,7 @@ use crate::time::Moment;
 impl<W: Clone, O> Flow<W, O> {
     /// Puts aside what may not leave.
     pub(super) fn hold_back(&mut self) {
-        if !self.storm.is_tripped() {
+        if !self.storm.is_tripped() && !self.pauses.holds_flow() {
             return;
         }
         for id in std::mem::take(&mut self.ready) {
@@ -24,6 +24,10 @@ impl<W: Clone, O> Flow<W, O> {
 
     /// Whether the record's call has to wait. What ends a job whose outcome is committed may go.
     fn is_held_back(&self, id: RecordId) -> bool {
+        self.is_paused(id) || self.storm.is_tripped() && self.waits_for_calm(id)
+    }
+
+    fn waits_for_calm(&self, id: RecordId) -> bool {
         let Some(entry) = self.records.get(&id) else { return false };
         let ends_job = matches!(&entry.state, State::Ready(call) if call.ends_job());
         let makes_room = entry.replayed && self.storm.wants_room();
@@ -32,10 +36,8 @@ impl<W: Clone, O> Flow<W, O> {
 
     /// Whether the record would become a dead letter now, and has to wait instead.
     pub(super) fn storm_holds(&self, id: RecordId, resolution: &Resolution<O>) -> bool {
-        matches!(resolution, Resolution::DeadLettered { .. })
-            && self.storm.is_tripped()
-            && !self.storm.wants_room()
-            && self.storm.trial() != Some(id)
+        let calm = !self.storm.is_tripped() || self.storm.wants_room() || self.storm.trial() == Some(id);
+        matches!(resolution, Resolution::DeadLettered { .. }) && (!calm || self.is_paused(id))
     }
 
     /// Counts how a record ended. A job says nothing of the records.
@@ -93,17 +95,26 @@ impl<W: Clone, O> Flow<W, O> {
         if self.storm.wants_room() && self.partitions.values().all(room) {
             return self.reset_storm(now, effects);
         }
-        if !self.storm.wants_trial(now) {
+        if self.pauses.holds_flow() || !self.storm.wants_trial(now) {
             return;
         }
         let records = &self.records;
         self.guarded.retain(|id| records.contains_key(id));
+        if self.guarded.is_empty() {
+            return;
+        }
+        let free = |id: &RecordId| records.get(id).is_some_and(|entry| !self.pauses.holds_key(&entry.lane));
         let is_ready = |id: &RecordId| {
             let ready = |entry: &&super::Entry<W>| matches!(entry.state, State::Ready(_));
             records.get(id).filter(ready).is_some_and(|entry| entry.plan != Plan::Command(Command::Publish))
         };
-        let chosen = self.guarded.iter().position(is_ready).unwrap_or(0);
-        let Some(id) = self.guarded.remove(chosen) else { return };
+        let chosen = self.guarded.iter().position(|id| is_ready(id) && free(id));
+        let chosen = chosen.or_else(|| self.guarded.iter().position(free));
+        let Some(id) = chosen.and_then(|index| self.guarded.remove(index)) else {
+            // Operators hold back all of it.
+            self.storm.tried(now, Tried::Bad);
+            return;
+        };
         let Some(at) = self.records.get(&id).map(super::Entry::at) else { return };
         self.storm.try_record(id);
         effects.push(Effect::Notice(Notice::StormTrial { at }));
@@ -145,7 +156,7 @@ impl<W: Clone, O> Flow<W, O> {
     }
 
     /// Goes on with a record that the guard held back; another storm may hold it again.
-    fn let_go(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
+    pub(super) fn let_go(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
         match self.records.get(&id).map(|entry| &entry.state) {
             Some(State::Ready(_)) => self.ready.push_back(id),
             Some(State::Queued) => self.begin(now, id, effects),

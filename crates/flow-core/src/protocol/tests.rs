@@ -28,7 +28,7 @@ impl Bench {
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.gate.advance(self.now);
-        self.storm.advance(self.gate.healthy());
+        self.storm.advance(self.gate.healthy(), false);
     }
 
     fn answer(&mut self, call: Call, answer: Answer<u8>) -> Next<u8> {

@@ -104,6 +104,7 @@ impl World<'_> {
         self.workers[index] = Worker { life, up: true, ..new };
         self.tell(|| format!("w{index}      starts, life {life}"));
         self.init_transactions(index);
+        self.hear_control(index);
         if self.scenario.config.growth.is_some() {
             self.step(index, flow_core::Input::Fits(false));
             self.wake(index, 2, Wake::Look);

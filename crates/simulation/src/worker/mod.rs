@@ -18,6 +18,7 @@ use crate::kafka::group::Assignment;
 use crate::kafka::log::Restoring;
 use crate::kafka::{REPLAY, TOPICS};
 use crate::mutants::{Mutant, Switch, Switches};
+use crate::pauses::Heard;
 use crate::scenario::{GIVE_UP_AFTER, SESSION, SETTLE, Scenario};
 use crate::storms::Watched;
 use crate::world::{Event, Work, World};
@@ -60,6 +61,7 @@ pub(crate) struct Worker {
     known_given_up: u64,
     /// As the loop knew it when it closed the batch on its way.
     sealed: u64,
+    pub heard: Heard,
     /// A loss that the loop has yet to hear of.
     loss: Option<Assignment>,
     /// When `send_offsets` was called last.
@@ -101,6 +103,8 @@ pub(crate) enum Wake {
     Told(u64, Told),
     /// The consumer hears on.
     Hear,
+    /// It reads what operators say.
+    Control,
     /// The loop hears of a loss.
     HearLoss,
     Epoch(u64, u64),
@@ -172,6 +176,7 @@ impl Worker {
             given_up: 0,
             known_given_up: 0,
             sealed: 0,
+            heard: Heard::default(),
             loss: None,
             offsets_sent_at: 0,
             settle: settings.settle.as_millis() as u64,
@@ -265,6 +270,7 @@ impl World<'_> {
                 self.hear_messages(index);
             }
             Wake::Hear => self.hear_messages(index),
+            Wake::Control => self.hear_control(index),
             Wake::HearLoss => self.hear_loss(index),
             Wake::Epoch(member, epoch) => {
                 if worker.member == Some(member) {
@@ -351,6 +357,7 @@ impl World<'_> {
     fn perform(&mut self, index: usize, effect: Effect<Work, ()>) {
         match effect {
             Effect::Call { id, work, call, until } => {
+                self.pause_kept(index, work, &call);
                 let after = self.rng.pick(&[0, 0, 0, 1, 3]);
                 let freeze =
                     self.workers[index].freeze_next_sender.filter(|(_, checked)| call == Call::Act && !checked);

@@ -56,9 +56,9 @@ impl World {
     }
 
     fn reason(&self, of: i64) -> Option<Reason> {
-        self.notices.iter().find_map(|notice| match notice {
-            Notice::DeadLettered { at: (_, _, offset), reason, .. } if offset.get() == of => Some(reason.clone()),
-            _ => None,
+        self.notices.iter().find_map(|notice| {
+            let Notice::DeadLettered { at: (_, _, offset), reason, .. } = notice else { return None };
+            (offset.get() == of).then(|| reason.clone())
         })
     }
 
