@@ -13,6 +13,7 @@ mod engine_outage;
 mod growth;
 mod key_order;
 mod main_path;
+mod null_payload;
 mod one_start;
 mod positions;
 mod quarantine;

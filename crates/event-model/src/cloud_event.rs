@@ -61,7 +61,7 @@ fn content_type_of(record: &Record) -> Result<Option<&str>, DecodeError> {
 }
 
 /// One pass over the headers; where a name repeats, the last one counts.
-fn binary(record: &Record) -> Result<Attributes, DecodeError> {
+pub(crate) fn binary(record: &Record) -> Result<Attributes, DecodeError> {
     let mut found = Attributes { traceparent: plain_traceparent(record), ..Attributes::default() };
     for header in &record.headers {
         let Some(attribute) = header.name.strip_prefix("ce_") else {

@@ -82,6 +82,14 @@ pub fn decode(record: &Record, schema: &EventSchema, ids: &SchemaIds) -> Result<
     Ok(event_of(record, schema, envelope.attributes, data))
 }
 
+/// The event that a record without a value is: its attributes are those of the headers, its data is null.
+///
+/// # Errors
+/// A header that CloudEvents defines cannot be read.
+pub fn tombstone(record: &Record, schema: &EventSchema) -> Result<Event, DecodeError> {
+    Ok(event_of(record, schema, cloud_event::binary(record)?, Value::Null))
+}
+
 fn event_of(record: &Record, schema: &EventSchema, attributes: Attributes, data: Value) -> Event {
     let Attributes { id, source, kind, subject, time, correlation_id, traceparent } = attributes;
     let topic = || record.coordinates.topic.to_string();

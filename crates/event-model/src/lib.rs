@@ -20,7 +20,7 @@ mod schema;
 
 pub use dead_letter::DeadLetter;
 pub use error::DecodeError;
-pub use event::{Event, decode};
+pub use event::{Event, decode, tombstone};
 pub use ids::{Coordinates, NextOffset, Offset, Partition};
 pub use job::{BadJobRecord, JobRecord};
 pub use record::{Header, OutgoingRecord, Record};

@@ -19,10 +19,13 @@ impl FlowHandler {
                 format!("the value has {size} bytes; the flow takes {} ([source] max_body)", self.flow.source.max_body);
             return undecoded(record, Plan::Reject(Reason::code("too-large"), detail));
         }
-        if record.value.is_none() && self.flow.source.on_null == OnNull::Skip {
-            return undecoded(record, Plan::Filter);
-        }
-        let event = match event_model::decode(&record, &self.flow.source.schema, &self.schema_ids) {
+        let schema = &self.flow.source.schema;
+        let decoded = match (&record.value, self.flow.source.on_null) {
+            (None, OnNull::Skip) => return undecoded(record, Plan::Filter),
+            (None, OnNull::Terminate) => event_model::tombstone(&record, schema),
+            (None, OnNull::DeadLetter) | (Some(_), _) => event_model::decode(&record, schema, &self.schema_ids),
+        };
+        let event = match decoded {
             Ok(event) => event,
             Err(error) => {
                 let plan = Plan::Reject(Reason::code(error.reason()), error.to_string());

@@ -24,7 +24,7 @@ use serde_json::Value as Json;
 
 pub(crate) use check::{Scope, Uses};
 pub(crate) use narrowing::not_null_when;
-pub(crate) use scope::{Evaluation, Needed, job_scope, step_scope};
+pub(crate) use scope::{Evaluation, Needed, job_scope, null_scope, step_scope};
 pub(crate) use types::Type;
 pub(crate) use value::noun;
 

@@ -14,24 +14,37 @@ use super::{EvaluationError, language, value};
 
 /// What the expressions of a source or step may use: `event`, `ce` and `record`.
 pub(crate) fn step_scope(schema: &EventSchema) -> Scope {
+    Scope {
+        variables: vec![
+            ("event", Type::of_schema(schema.avro())),
+            ("ce", ce_type()),
+            ("record", Type::record(record_fields(Type::Text.nullable()))),
+        ],
+        declared_in: format!("schema {}", schema.name()),
+        not_null: Vec::new(),
+    }
+}
+
+/// What is known of a record without a value. Its key is a text: a record that has none says nothing at all.
+pub(crate) fn null_scope() -> Scope {
+    let (ce, record) = (ce_type(), Type::record(record_fields(Type::Text)));
+    let declared_in = "a record without a value".to_owned();
+    Scope { variables: vec![("ce", ce), ("record", record)], declared_in, not_null: Vec::new() }
+}
+
+fn ce_type() -> Type {
     let text = || Type::Text;
-    let ce = [
+    Type::record([
         ("id", text()),
         ("source", text()),
         ("type", text()),
         ("subject", text().nullable()),
         ("time", text().nullable()),
-    ];
-    let record = [("topic", text()), ("partition", Type::Int), ("offset", Type::Int), ("key", text().nullable())];
-    Scope {
-        variables: vec![
-            ("event", Type::of_schema(schema.avro())),
-            ("ce", Type::record(ce)),
-            ("record", Type::record(record)),
-        ],
-        declared_in: format!("schema {}", schema.name()),
-        not_null: Vec::new(),
-    }
+    ])
+}
+
+fn record_fields(key: Type) -> [(&'static str, Type); 4] {
+    [("topic", Type::Text), ("partition", Type::Int), ("offset", Type::Int), ("key", key)]
 }
 
 /// What the expressions of a job may use: `vars`, the process variables by name.

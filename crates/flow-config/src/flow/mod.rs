@@ -2,6 +2,7 @@
 
 mod job;
 mod model;
+mod null;
 mod plan;
 mod read;
 mod source;

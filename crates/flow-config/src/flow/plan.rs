@@ -8,6 +8,7 @@ use event_model::{Coordinates, Event, Record};
 use serde_json::Value as Json;
 
 use super::Flow;
+use super::null::NullRule;
 use super::source::Located;
 use super::step::{Action, ENGINE_TEXT_LIMIT, Step};
 use crate::expression::{Evaluation, EvaluationError};
@@ -170,6 +171,11 @@ impl Flow {
     /// An expression failed, gave the wrong type, or a limit of the engine is exceeded. The order of the key can still
     /// be had from [`Flow::lane_key`].
     pub fn plan(&self, event: &Event, record: &Record) -> Result<Planned, PlanError> {
+        if record.value.is_none()
+            && let Some(rule) = &self.source.null
+        {
+            return self.plan_null(rule, event, record);
+        }
         let evaluation = Evaluation::of_event(event, record, &self.needed);
         let key = self.key_of(&evaluation, record)?;
         for (index, step) in self.steps.iter().enumerate() {
@@ -190,8 +196,26 @@ impl Flow {
         self.key_of(&Evaluation::of_event(event, record, &self.needed), record)
     }
 
+    /// A null payload ends a process. Its order is that of the events whose key gives the same text.
+    fn plan_null(&self, rule: &NullRule, event: &Event, record: &Record) -> Result<Planned, PlanError> {
+        let evaluation = Evaluation::of_event(event, record, &rule.needed);
+        let key = self.key_by(rule.key.as_ref(), &evaluation, record)?;
+        let business_key = self.business_key("source.null", &rule.business_key, &evaluation)?;
+        let definition = Arc::clone(&rule.definition);
+        Ok(Planned { key, action: Some(PlannedAction::Terminate { definition, business_key }), step: None })
+    }
+
     fn key_of(&self, evaluation: &Evaluation<'_>, record: &Record) -> Result<LaneKey, PlanError> {
-        if let Some(key) = &self.source.key {
+        self.key_by(self.source.key.as_ref(), evaluation, record)
+    }
+
+    fn key_by(
+        &self,
+        key: Option<&Located>,
+        evaluation: &Evaluation<'_>,
+        record: &Record,
+    ) -> Result<LaneKey, PlanError> {
+        if let Some(key) = key {
             let text = key.expression.evaluate_text(evaluation);
             let text = text.map_err(|cause| PlanError::expression(&self.file_name(), "source", key, &cause))?;
             return Ok(LaneKey::Key(text.into_bytes()));
@@ -199,6 +223,24 @@ impl Flow {
         Ok(match &record.key {
             Some(key) => LaneKey::Key(key.clone()),
             None => LaneKey::Alone(record.coordinates.clone()),
+        })
+    }
+
+    fn business_key(&self, place: &str, at: &Located, evaluation: &Evaluation<'_>) -> Result<String, PlanError> {
+        let key = at.expression.evaluate_text(evaluation);
+        let key = key.map_err(|cause| PlanError::expression(&self.file_name(), place, at, &cause))?;
+        // As the engine counts: its columns hold UTF-16 units.
+        let length = key.encode_utf16().count();
+        if (1..=ENGINE_TEXT_LIMIT).contains(&length) {
+            return Ok(key);
+        }
+        Err(PlanError::BusinessKeyLimit {
+            file: self.file_name(),
+            line: at.line,
+            place: place.to_owned(),
+            field: at.field.clone(),
+            expression: at.expression.source().to_owned(),
+            length,
         })
     }
 
@@ -223,7 +265,7 @@ impl Place<'_> {
     }
 
     fn action(&self, evaluation: &Evaluation<'_>) -> Result<PlannedAction, PlanError> {
-        let business_key = self.business_key(evaluation)?;
+        let business_key = self.flow.business_key(&self.label(), &self.step.business_key, evaluation)?;
         Ok(match &self.step.action {
             Action::Start { definition } => PlannedAction::Start {
                 definition: Arc::clone(definition),
@@ -240,24 +282,6 @@ impl Place<'_> {
             Action::Terminate { definition } => {
                 PlannedAction::Terminate { definition: Arc::clone(definition), business_key }
             }
-        })
-    }
-
-    fn business_key(&self, evaluation: &Evaluation<'_>) -> Result<String, PlanError> {
-        let at = &self.step.business_key;
-        let key = at.expression.evaluate_text(evaluation).map_err(|cause| self.failed(at, &cause))?;
-        // As the engine counts: its columns hold UTF-16 units.
-        let length = key.encode_utf16().count();
-        if (1..=ENGINE_TEXT_LIMIT).contains(&length) {
-            return Ok(key);
-        }
-        Err(PlanError::BusinessKeyLimit {
-            file: self.flow.file_name(),
-            line: at.line,
-            place: self.label(),
-            field: at.field.clone(),
-            expression: at.expression.source().to_owned(),
-            length,
         })
     }
 

@@ -6,6 +6,7 @@ use event_model::{EventSchema, Schemas};
 use jiff::Timestamp;
 use toml::de::DeValue;
 
+use super::null::{self, NullRule};
 use super::read::{check_topic, expression};
 use crate::document::Section;
 use crate::expression::{Expression, Scope, Wanted, step_scope};
@@ -28,6 +29,7 @@ pub struct Source {
     /// The largest payload in bytes; larger ones are dead-lettered.
     pub max_body: usize,
     pub(super) key: Option<Located>,
+    pub(super) null: Option<NullRule>,
 }
 
 /// An expression and where it stands, for errors at run time.
@@ -65,6 +67,8 @@ pub enum OnNull {
     DeadLetter,
     /// It means nothing here (a compacted topic's deletions, for instance).
     Skip,
+    /// It ends the process that `[source.null]` names.
+    Terminate,
 }
 
 const DEFAULT_MAX_BODY: usize = 1024 * 1024;
@@ -81,7 +85,7 @@ pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, 
         section.get("key");
     }
     let on_lost = section.one_of("on_lost", &[("pause", OnLost::Pause), ("continue", OnLost::Continue)]);
-    let on_null = on_null(&section);
+    let (on_null, null) = null::read(&section);
     let max_body = section.integer("max_body", 1..=64 * 1024 * 1024).and_then(|bytes| usize::try_from(bytes).ok());
     section.finish();
     let source = || {
@@ -93,6 +97,7 @@ pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, 
             on_null,
             max_body: max_body.unwrap_or(DEFAULT_MAX_BODY),
             key,
+            null,
         })
     };
     (source(), scope)
@@ -153,20 +158,4 @@ fn start_from(section: &Section<'_>) -> Option<StartFrom> {
             None
         }
     }
-}
-
-fn on_null(section: &Section<'_>) -> OnNull {
-    let terminate = section.string("on_null").filter(|word| word.get_ref() == "terminate");
-    if let Some(word) = terminate {
-        let message = "\"terminate\" is not supported yet";
-        section.report(
-            word.span().start,
-            "on_null",
-            message,
-            "write \"dead-letter\" or \"skip\", and publish a withdrawal event instead of a null",
-        );
-        return OnNull::DeadLetter;
-    }
-    let choices = [("dead-letter", OnNull::DeadLetter), ("skip", OnNull::Skip)];
-    section.one_of("on_null", &choices).unwrap_or(OnNull::DeadLetter)
 }

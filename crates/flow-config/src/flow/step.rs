@@ -183,7 +183,7 @@ fn variables(table: &Section<'_>, scope: &Scope) -> Vec<(Arc<str>, Located)> {
     variables.collect()
 }
 
-fn check_name(section: &Section<'_>, field: &str, at: usize, name: &str) {
+pub(super) fn check_name(section: &Section<'_>, field: &str, at: usize, name: &str) {
     let length = name.chars().count();
     if length == 0 {
         section.report(at, field, "is empty", "");

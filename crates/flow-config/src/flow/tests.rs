@@ -316,3 +316,45 @@ fn a_flow_can_be_shared_by_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Flow>();
 }
+
+/// A null payload ends the ticket's process.
+fn ending() -> [(&'static str, &'static str); 1] {
+    let rule = "on_null = \"terminate\"\n[source.null]\nterminate = \"ticket_triage\"\nkey = \"record.key\"\n\
+                business_key = \"'ticket/' + record.key\"\n# Steps:";
+    [("\n# Steps:", rule)]
+}
+
+#[test]
+fn a_null_payload_ends_the_process_that_the_key_of_its_record_names() {
+    let flow = edited(&ending()).expect("good");
+    let planned = |key: Option<&str>| {
+        let record = record(key);
+        let event = event_model::tombstone(&record, &flow.source.schema).expect("headers that can be read");
+        flow.plan(&event, &record)
+    };
+    let plan = planned(Some("T-1")).expect("a plan");
+    assert_eq!(plan.key, LaneKey::Key(b"T-1".to_vec()), "the turn of the ticket's events");
+    let action = PlannedAction::Terminate { definition: "ticket_triage".into(), business_key: "ticket/T-1".to_owned() };
+    assert_eq!(plan.action, Some(action));
+    assert_eq!(planned(None).map_err(|error| error.reason()), Err("expression-error"), "it says nothing at all");
+    assert_eq!(planned(Some("")).map(|plan| plan.key), Ok(LaneKey::Key(Vec::new())));
+    let long = planned(Some(&"x".repeat(300)));
+    assert_eq!(long.map_err(|error| error.reason()), Err("business-key-limit"));
+    // what has a payload is none of its business
+    let mut with_value = record(Some("T-2"));
+    with_value.value = Some(b"{}".to_vec());
+    let plan = flow.plan(&ticket("created", |_| {}), &with_value).expect("a plan");
+    assert!(matches!(plan.action, Some(PlannedAction::Start { .. })));
+}
+
+#[test]
+fn the_rule_for_null_payloads_knows_no_event_and_is_there_when_it_is_asked_for() {
+    let [(place, rule)] = ending();
+    let refused = |from: &str, to: &str| {
+        let rule = rule.replace(from, to);
+        refusal(&[(place, rule.as_str())])
+    };
+    assert!(refused("'ticket/' + record.key", "event.ticketId").contains("event"));
+    assert!(refused("terminate = \"ticket_triage\"\n", "").contains("source.null.terminate: is missing"));
+    assert!(refused("\"terminate\"", "\"skip\"").contains("source.null: says nothing here"));
+}
