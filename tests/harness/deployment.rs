@@ -128,6 +128,16 @@ impl Deployment {
         self.folder.path().join("flows").join(self.flow())
     }
 
+    /// Folder of the settings, for files that they name
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Adds tables to the settings, for what needs the flow's name
+    pub fn add_settings(&mut self, tables: &str) {
+        self.settings.push_str(tables);
+    }
+
     /// Makes the topics, each with so many partitions, and deploys the model: what an operator does first.
     ///
     /// # Errors

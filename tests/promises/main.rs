@@ -11,6 +11,7 @@ mod control;
 mod doubles;
 mod engine_outage;
 mod growth;
+mod http_intake;
 mod key_order;
 mod main_path;
 mod null_payload;

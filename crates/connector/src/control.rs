@@ -6,7 +6,6 @@ use anyhow::Context;
 use consumer_engine::{CONTROL_TOPIC, Subject};
 use event_model::Record;
 use flow_core::KeyHash;
-use intake::Cluster;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +63,7 @@ pub(crate) async fn reset_guard(setup: Setup, flow: &str) -> anyhow::Result<()> 
 /// The topic cannot be read.
 #[allow(clippy::print_stdout, reason = "the command's answer")]
 pub(crate) async fn show(setup: Setup) -> anyhow::Result<()> {
-    let cluster = cluster(&setup);
+    let cluster = setup::cluster(&setup.settings.kafka);
     let mut held: BTreeMap<Subject, Remark> = BTreeMap::new();
     let read = tokio::task::spawn_blocking(move || {
         intake::read_topic(&cluster, CONTROL_TOPIC, |record| take(&mut held, &record)).map(|()| held)
@@ -117,12 +116,7 @@ async fn say(setup: &Setup, target: &Target, value: Option<Vec<u8>>, what: &str)
 }
 
 async fn write(setup: &Setup, subject: &Subject, value: Option<Vec<u8>>) -> anyhow::Result<()> {
-    let written = intake::write(&cluster(setup), &[subject.record(value)]).await;
+    let written = intake::write(&setup::cluster(&setup.settings.kafka), &[subject.record(value)]).await;
     written.with_context(|| format!("{CONTROL_TOPIC} does not take the word; `xconnector topics create` makes it"))?;
     Ok(())
-}
-
-fn cluster(setup: &Setup) -> Cluster {
-    let kafka = &setup.settings.kafka;
-    Cluster { bootstrap_servers: kafka.bootstrap_servers.clone(), properties: setup::properties(kafka) }
 }

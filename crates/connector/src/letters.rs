@@ -161,8 +161,7 @@ fn cluster(setup: &Setup, flow: &str) -> anyhow::Result<Cluster> {
         let names: Vec<&str> = setup.flows.iter().map(|flow| &*flow.name).collect();
         bail!("there is no flow {flow}; the flows are {}", names.join(", "));
     }
-    let kafka = &setup.settings.kafka;
-    Ok(Cluster { bootstrap_servers: kafka.bootstrap_servers.clone(), properties: setup::properties(kafka) })
+    Ok(setup::cluster(&setup.settings.kafka))
 }
 
 /// The letters that are meant, by partition and offset, and which letters were replayed already.

@@ -5,6 +5,7 @@ mod cli;
 mod control;
 #[cfg(feature = "demo")]
 mod demo;
+mod doors;
 mod handler;
 mod letters;
 mod logging;

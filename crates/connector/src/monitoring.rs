@@ -26,9 +26,9 @@ pub(crate) struct Monitoring {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen(table: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!("[metrics] listen: {address} cannot be bound; choose another port, or 0 for a free one")
+        format!("[{table}] listen: {address} cannot be bound; choose another port, or 0 for a free one")
     })
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use workflow_client::Engine;
 
 use crate::audit;
+use crate::doors;
 use crate::handler::{FlowHandler, Parts};
 use crate::monitoring::{self, Monitoring};
 use crate::setup::{self, Setup};
@@ -46,7 +47,7 @@ pub(crate) async fn run(setup: Setup) -> anyhow::Result<()> {
 pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
     let Setup { settings, flows, schema_ids } = setup;
     let engine = setup::engine(&settings.engine)?;
-    let listener = monitoring::listen(settings.metrics_listen).await?;
+    let listener = monitoring::listen("metrics", settings.metrics_listen).await?;
     let address = listener.local_addr().context("the monitoring page has no address")?;
     let properties = setup::properties(&settings.kafka);
     check_topics(&settings.kafka.bootstrap_servers, &properties, &flows).await?;
@@ -55,6 +56,8 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     let telemetry = Telemetry::register(&mut registry);
     let intake_telemetry = intake::Telemetry::register(&mut registry);
     let audit_telemetry = audit::Telemetry::register(&mut registry);
+    let http_telemetry = intake::HttpTelemetry::register(&mut registry);
+    let mut doors = Vec::new();
     let instance = format!("{:08x}", rand::random::<u32>());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let (stop_all, stopping) = follow(stopping);
@@ -95,9 +98,14 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
                 Ok(())
             });
         }
+        let name = flow.name.clone();
         let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
         let replay_topic = TopicId(engine_settings.topics.len() as u16 - 1);
         let handler = handler(&settings, flow, jobs_topic, replay_topic, schema_ids.clone(), engine.clone())?;
+        let of_flow = settings.intake.iter().flat_map(|intake| &intake.doors).find(|door| *door.flow == *name);
+        if let Some(of_flow) = of_flow {
+            doors.push(doors::door(of_flow, handler.clone())?);
+        }
         let run = consumer_engine::run(
             engine_settings,
             endpoint.clone(),
@@ -107,6 +115,13 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
             stopping.clone(),
         );
         tasks.spawn(async move { Ok(run.await?) });
+    }
+    if let Some(intake) = &settings.intake {
+        let listener = monitoring::listen("intake", intake.listen).await?;
+        let (cluster, stopping) = (setup::cluster(&settings.kafka), stopping.clone());
+        tracing::info!(address = %listener.local_addr()?, "the HTTP intake listens: POST /intake/<flow>");
+        tasks
+            .spawn(async move { Ok(intake::serve_intake(listener, doors, &cluster, http_telemetry, stopping).await?) });
     }
     tracing::info!(deployment = settings.deployment, instance, %address, "xconnector runs; metrics at /metrics");
     let page = tokio::spawn(monitoring::serve(listener, Monitoring { registry, flows: statuses }));

@@ -49,6 +49,10 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
     if !report.is_ok() {
         return Err(BadConfiguration::of(&report.problems));
     }
+    let problems = settings.door_problems(&report.flows);
+    if !problems.is_empty() {
+        return Err(BadConfiguration::of(&problems));
+    }
     let schema_ids = settings.schema_ids(&schemas).map_err(|problems| BadConfiguration::of(&problems))?;
     Ok(Setup { settings, flows: report.flows, schema_ids })
 }
@@ -85,6 +89,11 @@ pub(crate) fn chosen<'a>(flows: &'a [Flow], only: Option<&str>) -> anyhow::Resul
         anyhow::bail!("there is no such flow; the flows are {}", names.join(", "));
     }
     Ok(chosen)
+}
+
+/// How Kafka is reached by what is no flow's engine.
+pub(crate) fn cluster(kafka: &KafkaSettings) -> intake::Cluster {
+    intake::Cluster { bootstrap_servers: kafka.bootstrap_servers.clone(), properties: properties(kafka) }
 }
 
 /// The workflow engine's client.

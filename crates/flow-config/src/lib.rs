@@ -24,6 +24,6 @@ pub use flow::{
 };
 pub use problem::Problem;
 pub use settings::{
-    AuditSettings, Credentials, Delivery, Dialect, EngineSettings, EngineUrls, GroupProtocol, JobPaths, JobSettings,
-    KafkaSettings, LEASE_TERM, PropertyValue, Settings,
+    AuditSettings, Credentials, Delivery, Dialect, DoorLock, DoorSettings, EngineSettings, EngineUrls, GroupProtocol,
+    IntakeSettings, JobPaths, JobSettings, KafkaSettings, LEASE_TERM, PropertyValue, Settings,
 };

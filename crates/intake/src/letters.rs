@@ -93,7 +93,7 @@ pub async fn write(cluster: &Cluster, records: &[OutgoingRecord]) -> KafkaResult
     Ok(written)
 }
 
-fn client(cluster: &Cluster) -> ClientConfig {
+pub(crate) fn client(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "xconnector-letters");
     for (name, value) in &cluster.properties {

@@ -8,6 +8,7 @@
 
 mod acquirer;
 mod error;
+mod http;
 mod letters;
 mod pace;
 mod producer;
@@ -16,6 +17,7 @@ mod telemetry;
 
 pub use acquirer::acquire_jobs;
 pub use error::IntakeError;
+pub use http::{Admitted, Check, Door, HttpTelemetry, IntakeServeError, Lock, Unfit, serve_intake};
 pub use letters::{Cluster, read_topic, write};
 pub use settings::Settings;
 pub use telemetry::Telemetry;

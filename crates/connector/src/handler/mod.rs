@@ -1,5 +1,6 @@
 //! What a flow's records mean: decoded by `prepare`, acted upon by `calls`, written up by `records`.
 
+mod admit;
 mod calls;
 mod faults;
 mod identity;

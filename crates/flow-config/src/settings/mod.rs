@@ -2,6 +2,7 @@
 
 mod bounds;
 mod engine;
+mod intake;
 mod kafka;
 mod value;
 
@@ -17,10 +18,12 @@ use event_model::{SchemaIds, Schemas};
 
 use crate::document::{Document, Section, Zero};
 use crate::environment::Environment;
+use crate::flow::Flow;
 use crate::problem::{Problem, suggestion};
 
 pub use bounds::LEASE_TERM;
 pub use engine::{Credentials, Dialect, EngineSettings, EngineUrls, JobPaths};
+pub use intake::{DoorLock, DoorSettings, IntakeSettings};
 pub use kafka::{Delivery, GroupProtocol, KafkaSettings, PropertyValue};
 
 /// The settings of one deployment. Its `Debug` form holds no secret.
@@ -45,6 +48,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// When doubles are looked for without being asked; `None`: never.
     pub audit: Option<AuditSettings>,
+    /// Where events come in by HTTP; `None`: nowhere.
+    pub intake: Option<IntakeSettings>,
     schema_ids: BTreeMap<u32, NamedSchema>,
     file: PathBuf,
 }
@@ -109,6 +114,32 @@ impl Settings {
         }
     }
 
+    /// What is wrong with the doors of the HTTP intake, given the flows that there are.
+    pub fn door_problems(&self, flows: &[Flow]) -> Vec<Problem> {
+        let doors = self.intake.iter().flat_map(|intake| &intake.doors);
+        let problem = |door: &DoorSettings, field: &str, message: String, help: String| Problem {
+            file: self.file.clone(),
+            line: door.line,
+            column: 1,
+            field: format!("intake.door.{field}"),
+            message,
+            help,
+        };
+        let wrong = doors.filter_map(|door| {
+            let Some(flow) = flows.iter().find(|flow| *flow.name == *door.flow) else {
+                let help = suggestion(&door.flow, flows.iter().map(|flow| &*flow.name));
+                return Some(problem(door, "flow", format!("there is no flow `{}`", door.flow), help));
+            };
+            let topic = door.topic.as_ref()?;
+            let read = flow.source.topics.iter().any(|known| **known == **topic);
+            (!read).then(|| {
+                let help = suggestion(topic, flow.source.topics.iter().map(|topic| &**topic));
+                problem(door, "topic", format!("`{topic}` is no source topic of flow {}", flow.name), help)
+            })
+        });
+        wrong.collect()
+    }
+
     /// The schemas that Confluent schema ids stand for.
     ///
     /// # Errors
@@ -165,6 +196,7 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         bounds::check(&root, kafka, engine, drain_timeout);
     }
     let audit = root.table("audit").and_then(|section| audit(&section));
+    let intake = root.table("intake").map(|section| intake::read(&section, &sources));
     root.finish();
     Some(Settings {
         deployment: deployment?,
@@ -178,6 +210,7 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         file: document.file().to_owned(),
         drain_timeout,
         audit,
+        intake,
     })
 }
 
@@ -217,9 +250,13 @@ fn schema_ids(section: &Section<'_>) -> BTreeMap<u32, NamedSchema> {
 }
 
 fn listen(section: &Section<'_>) -> Option<SocketAddr> {
-    let text = section.string("listen");
+    let address = address(section);
     section.finish();
-    let text = text?;
+    address
+}
+
+fn address(section: &Section<'_>) -> Option<SocketAddr> {
+    let text = section.string("listen")?;
     let address = text.get_ref().parse();
     if address.is_err() {
         let message = format!("`{}` is no address and port", text.get_ref());

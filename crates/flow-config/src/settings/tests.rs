@@ -1,5 +1,7 @@
 //! Defaults, sources of values, and that no secret is shown.
 
+use std::num::NonZeroU32;
+
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -216,4 +218,45 @@ fn a_connector_audits_by_itself_only_where_it_is_told_to() {
     let set = load(&text).1.expect("good settings");
     let (every, since) = (Duration::from_secs(3600), Duration::from_secs(86_400));
     assert_eq!(set.audit, Some(AuditSettings { every, since }));
+}
+
+const DOOR: &str = "[intake]\nlisten = \"127.0.0.1:0\"\n[[intake.door]]\nflow = \"tickets\"\nbearer = { file = \"kafka-password\" }\nmax_per_second = 9\n";
+
+#[test]
+fn a_door_says_who_may_come_in() {
+    let (_dir, settings) = load(&format!("{FLOWABLE}{DOOR}"));
+    let intake = settings.expect("good").intake.expect("an intake");
+    let [door] = &intake.doors[..] else { panic!("{intake:?}") };
+    assert!(matches!(&door.lock, DoorLock::Bearer(token) if token.expose_secret() == "kafka-s3cret"));
+    assert_eq!((door.flow.as_str(), door.topic.as_deref()), ("tickets", None));
+    assert_eq!(door.max_per_second.map(NonZeroU32::get), Some(9));
+    assert!(!format!("{intake:?}").contains("kafka-s3cret"));
+    assert!(load(FLOWABLE).1.expect("good").intake.is_none());
+
+    let refused = |from: &str, to: &str| refusal(&format!("{FLOWABLE}{DOOR}"), &[(from, to)]);
+    let bearer = "bearer = { file = \"kafka-password\" }\n";
+    assert!(refused(bearer, "").contains("does not say who may come in"));
+    assert!(refused(bearer, &format!("{bearer}auth = \"none\"\n")).contains("give exactly one"));
+    assert!(refused(bearer, "bearer = \"in the file\"\n").contains("a secret must not stand in the settings file"));
+    assert!(refused("flow = \"tickets\"\n", "").contains("flow: is missing"));
+    let two = format!("{DOOR}[[intake.door]]\nflow = \"tickets\"\nauth = \"none\"\n");
+    assert!(refused(DOOR, &two).contains("has two doors"));
+}
+
+#[test]
+fn a_door_leads_to_a_flow_and_a_topic_that_there_are() {
+    let flows = ["../../flows"].map(|flows| {
+        let schemas = Schemas::load(Path::new("../../schemas")).expect("the schemas of this repository");
+        crate::check(Path::new(flows), &schemas).flows
+    });
+    let problems = |from: &str, to: &str| {
+        let text = format!("{FLOWABLE}{DOOR}").replace(from, to);
+        load(&text).1.expect("good").door_problems(&flows[0])
+    };
+    assert_eq!(problems("", ""), []);
+    assert!(problems("\"tickets\"\nb", "\"tikets\"\nb")[0].message.contains("there is no flow `tikets`"));
+    let topic = |name: &str| format!("max_per_second = 9\ntopic = {name:?}");
+    assert_eq!(problems("max_per_second = 9", &topic("crm.tickets.v1")), []);
+    let wrong = problems("max_per_second = 9", &topic("crm.ticket.v1"));
+    assert!(wrong[0].to_string().contains("is no source topic of flow tickets"), "{wrong:?}");
 }

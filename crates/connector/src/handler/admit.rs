@@ -1,0 +1,36 @@
+//! Whether the flow would take an event that has not been published yet.
+
+use event_model::{DecodeError, Record};
+use flow_config::{LaneKey, PlanError, Source};
+use intake::{Admitted, Unfit};
+
+use super::FlowHandler;
+
+impl FlowHandler {
+    /// What the flow reads.
+    pub(crate) fn source(&self) -> &Source {
+        &self.flow.source
+    }
+
+    /// Decodes and plans the record as if it had been read.
+    pub(crate) fn admit(&self, record: &Record) -> Result<Admitted, Unfit> {
+        let event = event_model::decode(record, &self.flow.source.schema, &self.schema_ids).map_err(undecodable)?;
+        let key = match self.flow.lane_key(&event, record).map_err(unplanned)? {
+            LaneKey::Key(key) => Some(key),
+            LaneKey::Alone(_) => None,
+        };
+        self.flow.plan(&event, record).map_err(unplanned)?;
+        Ok(Admitted { key, event_id: Some(event.id) })
+    }
+}
+
+fn undecodable(error: DecodeError) -> Unfit {
+    let field =
+        if let DecodeError::SchemaViolation { violation, .. } = &error { Some(violation.path.clone()) } else { None };
+    Unfit { reason: error.reason(), field, detail: error.to_string() }
+}
+
+fn unplanned(error: PlanError) -> Unfit {
+    // Where the flow's file lies is no business of a sender.
+    Unfit { reason: error.reason(), field: None, detail: "the flow cannot make a step of this event".into() }
+}
