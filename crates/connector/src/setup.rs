@@ -9,6 +9,8 @@ use flow_config::{Credentials, Dialect, EngineSettings, Flow, KafkaSettings, Pro
 use secrecy::ExposeSecret;
 use workflow_client::{Auth, Engine};
 
+use crate::models;
+
 /// Everything that the files say, checked.
 pub(crate) struct Setup {
     /// The settings file.
@@ -32,7 +34,7 @@ impl fmt::Display for BadConfiguration {
 }
 
 impl BadConfiguration {
-    fn of(problems: &[Problem]) -> BadConfiguration {
+    pub(crate) fn of(problems: &[Problem]) -> BadConfiguration {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         BadConfiguration(format!("the configuration is wrong\n{}", lines.join("\n")))
     }
@@ -65,6 +67,10 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
 pub(crate) fn check(config: &Path) -> anyhow::Result<()> {
     let setup = load(config)?;
     engine(&setup.settings.engine)?;
+    let problems = models::problems(&setup.flows, setup.settings.engine.dialect)?;
+    if !problems.is_empty() {
+        return Err(BadConfiguration::of(&problems).into());
+    }
     for flow in &setup.flows {
         println!(
             "{}: {} steps, {} jobs, reads {}",

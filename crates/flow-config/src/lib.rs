@@ -14,6 +14,7 @@ mod expression;
 mod flow;
 mod problem;
 mod settings;
+mod translate;
 
 pub use check::{CheckReport, check};
 pub use environment::Environment;
@@ -27,3 +28,4 @@ pub use settings::{
     AuditSettings, Credentials, Delivery, Dialect, DoorLock, DoorSettings, EngineSettings, EngineUrls, GroupProtocol,
     IntakeSettings, JobPaths, JobSettings, KafkaSettings, LEASE_TERM, PropertyValue, Settings,
 };
+pub use translate::translate;
