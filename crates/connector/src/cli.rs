@@ -43,6 +43,21 @@ pub(crate) enum Command {
         #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
         config: PathBuf,
     },
+    /// Show what each flow reads, does and writes.
+    Flows {
+        /// The settings file.
+        #[arg(long, default_value = "xconnector.toml", env = "XCONNECTOR_CONFIG")]
+        config: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin something new.
+    #[command(subcommand)]
+    New(NewCommand),
+    /// The schemas of events and replies.
+    #[command(subcommand)]
+    Schemas(SchemasCommand),
     /// The Kafka topics of the flows.
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -79,6 +94,36 @@ pub(crate) enum Command {
     /// Watch tickets on their way through an embedded broker and an emulated engine; nothing has to be installed.
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
+}
+
+/// What to begin.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NewCommand {
+    /// Write the folder of a flow that works at once: model, schema, examples, to be changed into what is wanted.
+    Flow {
+        /// Its name: lower-case letters, digits and -
+        name: String,
+        /// The folder of the flows
+        #[arg(long, default_value = "flows")]
+        flows: PathBuf,
+        /// The folder of the schemas
+        #[arg(long, default_value = "schemas")]
+        schemas: PathBuf,
+    },
+}
+
+/// What to do with schemas.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemasCommand {
+    /// Check that each version reads what was written with the one before, and that the examples obey.
+    Check {
+        /// The folder of the schemas
+        #[arg(long, default_value = "schemas")]
+        schemas: PathBuf,
+        /// The same folder as it was released: what is in it may be neither missing nor changed
+        #[arg(long)]
+        released: Option<PathBuf>,
+    },
 }
 
 /// What to do with topics.

@@ -8,11 +8,14 @@ mod demo;
 mod doors;
 mod handler;
 mod letters;
+mod listing;
 mod logging;
 mod models;
 mod monitoring;
 mod offsets;
 mod run;
+mod scaffold;
+mod schemas;
 mod setup;
 mod topics;
 
@@ -20,7 +23,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ControlCommand, DlqCommand, ModelsCommand, OffsetsCommand, TopicsCommand};
+use cli::{
+    Cli, Command, ControlCommand, DlqCommand, ModelsCommand, NewCommand, OffsetsCommand, SchemasCommand, TopicsCommand,
+};
 
 /// Records are born on one thread and die on another, thousands a second, which glibc's allocator answers with a quarter of the
 /// time and three times the memory.
@@ -68,6 +73,9 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
         }
         Command::Run { config } => run::run(setup::load(&config)?).await,
         Command::Check { config } => setup::check(&config),
+        Command::Flows { config, json } => listing::show(&setup::load(&config)?, json),
+        Command::New(NewCommand::Flow { name, flows, schemas }) => scaffold::flow(&name, &flows, &schemas),
+        Command::Schemas(SchemasCommand::Check { schemas, released }) => schemas::check(&schemas, released.as_deref()),
         Command::Topics(TopicsCommand::Create { config, partitions, all }) => {
             topics::create(setup::load(&config)?, partitions, all).await
         }

@@ -1,6 +1,7 @@
 //! Schemas: loading, the one normal form of data, and the check that puts JSON into it.
 
 mod check;
+mod compatibility;
 mod load;
 mod plan;
 mod temporal;

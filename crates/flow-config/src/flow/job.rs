@@ -26,7 +26,6 @@ pub struct Job {
 
 /// What a job publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Publish {
     /// Decision, comments and audit to the reply topic.
     Outcome,

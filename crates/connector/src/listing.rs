@@ -1,0 +1,117 @@
+//! `xconnector flows`: what each flow reads, does and writes, at a glance.
+
+use std::fmt::Write as _;
+
+use event_model::{DeadLetter, JobRecord, ReplyEncoding, replay_topic_of};
+use flow_config::{Action, Flow, Publish};
+use serde_json::{Value, json};
+
+use crate::setup::Setup;
+
+/// Shows the flows.
+///
+/// # Errors
+/// None but that of a terminal.
+#[allow(clippy::print_stdout, reason = "the command's answer")]
+pub(crate) fn show(setup: &Setup, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let all: Vec<Value> = setup.flows.iter().map(to_json).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+    } else {
+        setup.flows.iter().for_each(|flow| print!("{}", to_text(flow)));
+    }
+    Ok(())
+}
+
+fn own_topics(flow: &Flow) -> Vec<String> {
+    let jobs = (!flow.jobs.is_empty()).then(|| JobRecord::topic_of(&flow.name));
+    let books = [consumer_engine::ledger_topic(&flow.name), consumer_engine::state_topic(&flow.name)];
+    [DeadLetter::topic_of(&flow.name), replay_topic_of(&flow.name)].into_iter().chain(jobs).chain(books).collect()
+}
+
+fn models(flow: &Flow) -> Vec<String> {
+    flow.models.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
+}
+
+fn format_of(flow: &Flow) -> &'static str {
+    match flow.reply.format {
+        ReplyEncoding::Json => "json",
+        ReplyEncoding::Avro => "avro",
+    }
+}
+
+fn publishes(publish: Publish) -> &'static str {
+    match publish {
+        Publish::Outcome => "outcome",
+    }
+}
+
+fn to_json(flow: &Flow) -> Value {
+    let step = |step: &flow_config::Step| {
+        let does = match &step.action {
+            Action::Start { definition } => json!({ "start": definition }),
+            Action::Message { definition, message, hold_for } => {
+                json!({ "message": message, "definition": definition, "holdForSeconds": hold_for.as_secs() })
+            }
+            Action::Terminate { definition } => json!({ "terminate": definition }),
+        };
+        json!({ "line": step.line, "does": does })
+    };
+    let job = |job: &flow_config::Job| json!({ "topic": job.topic, "publish": publishes(job.publish) });
+    json!({
+        "flow": flow.name,
+        "reads": flow.source.topics,
+        "schema": flow.source.schema.name(),
+        "steps": flow.steps.iter().map(step).collect::<Vec<_>>(),
+        "jobs": flow.jobs.iter().map(job).collect::<Vec<_>>(),
+        "replies": { "topic": flow.reply.topic, "format": format_of(flow) },
+        "topics": own_topics(flow),
+        "models": models(flow),
+    })
+}
+
+fn to_text(flow: &Flow) -> String {
+    let mut text = format!("{}\n", flow.name);
+    let mut line = |what: &str, value: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {what:<8} {value}");
+    };
+    line("reads", format!("{} as {}", flow.source.topics.join(", "), flow.source.schema.name()));
+    for (index, step) in flow.steps.iter().enumerate() {
+        let held = match &step.action {
+            Action::Message { definition, hold_for, .. } => {
+                format!(" to {definition}, held up to {}", humantime::format_duration(*hold_for))
+            }
+            Action::Start { .. } | Action::Terminate { .. } => String::new(),
+        };
+        let what = if index == 0 { "steps" } else { "" };
+        line(what, format!("{} {}{held} (line {})", index + 1, step.action.label(), step.line));
+    }
+    for (index, job) in flow.jobs.iter().enumerate() {
+        line(if index == 0 { "jobs" } else { "" }, format!("{} → publish {}", job.topic, publishes(job.publish)));
+    }
+    line("replies", format!("{} ({})", flow.reply.topic, format_of(flow)));
+    line("topics", own_topics(flow).join(" "));
+    line("models", models(flow).join(" "));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use event_model::Schemas;
+
+    use super::*;
+
+    #[test]
+    fn a_flow_is_shown_with_all_that_it_touches() {
+        let schemas = Schemas::load(Path::new("../../schemas")).unwrap();
+        let flow = Flow::load(Path::new("../../flows/tickets"), &schemas).unwrap();
+        insta::assert_snapshot!(to_text(&flow));
+        let shown = to_json(&flow);
+        assert_eq!(shown["steps"][0]["does"], json!({ "start": "ticket_triage" }));
+        assert_eq!(shown["jobs"], json!([{ "topic": "tickets.outcome", "publish": "outcome" }]));
+        assert_eq!(shown["topics"][0], "xc.tickets.dlq");
+    }
+}
