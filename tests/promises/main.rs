@@ -14,6 +14,7 @@ mod growth;
 mod http_intake;
 mod key_order;
 mod main_path;
+mod new_flow;
 mod null_payload;
 mod one_start;
 mod positions;
