@@ -178,7 +178,7 @@ impl Drop for Emulator {
     }
 }
 
-async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
+pub(crate) async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let failed = |source| StartError::Port { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;

@@ -19,6 +19,8 @@ pub enum Mount {
     Jobs,
     /// The token endpoint.
     Token,
+    /// A business system.
+    System,
 }
 
 /// A fault and the requests that it meets. Without operation and mount it meets every request.

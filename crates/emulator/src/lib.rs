@@ -1,4 +1,4 @@
-//! Development only: the workflow service in the OpenText dialect, faults on command, an embedded broker.
+//! Development only: the workflow service in the OpenText dialect, business systems, faults on command, an embedded broker.
 //!
 //! [`Emulator::start`] gives a service that deploys the same BPMN files as the real engine and runs them; [`Faults`]
 //! makes it misbehave. No other crate of this workspace is used here, so that it cannot share their mistakes.
@@ -17,6 +17,7 @@ mod http;
 mod server;
 mod stats;
 mod switches;
+mod systems;
 
 pub use bpmn::ModelError;
 pub use broker::{BrokerError, EmbeddedBroker};
@@ -25,3 +26,4 @@ pub use faults::{Fault, Mount, Rule};
 pub use server::Availability;
 pub use stats::OperationCount;
 pub use switches::Switches;
+pub use systems::{Effect, System, Systems};

@@ -168,7 +168,7 @@ impl Routes {
             Mount::Runtime => "/workflow/v1",
             Mount::History => "/workflow-history/v1",
             Mount::Jobs => "/workflow-job/v1",
-            Mount::Token => "",
+            Mount::Token | Mount::System => "",
         };
         let operation = Operation { name, mount, service: self.service.clone() };
         self.names.push(name);
