@@ -79,7 +79,7 @@ fn operations(body: &Value) -> Result<Map<String, Value>, &'static str> {
 }
 
 fn user(mut user: Value) -> Value {
-    let location = format!("/Users/{}", user["id"].as_str().unwrap_or_default());
+    let location = ["", "Users", user["id"].as_str().unwrap_or_default()].join("/");
     user["schemas"] = json!([USER]);
     user["meta"] = json!({ "resourceType": "User", "location": location });
     user
