@@ -29,7 +29,7 @@ use crate::telemetry::Telemetry;
 /// Covers a dead member's open transaction that could not be ended, which a read_committed read waits for.
 const WITHIN: Duration = Duration::from_secs(clients::TRANSACTION_TIMEOUT.as_secs() + 5);
 /// How long an open transaction may hold us up before it is ended: that of a living owner that gave a partition back is not open.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(50);
 /// What a broker that is well answers within milliseconds.
 const SILENCE: Patience = Patience { renew_after: Duration::from_secs(5), give_up_after: WITHIN };
