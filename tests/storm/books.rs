@@ -67,7 +67,9 @@ impl Books {
                     Some(Err(_)) | None if heard.elapsed() > SILENCE => {
                         heard = Instant::now();
                         if let Ok(anew) = reader(&client, &topic, &next) {
-                            consumer = anew;
+                            // Closing one that fell silent may take for ever.
+                            let silent = std::mem::replace(&mut consumer, anew);
+                            std::thread::spawn(move || drop(silent));
                         }
                     }
                     Some(Err(_)) | None => {}

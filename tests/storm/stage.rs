@@ -209,10 +209,11 @@ impl Stage {
         self.replace(process, place);
     }
 
-    /// Errors and warnings of a process that is about to go.
+    /// What a process that is about to go logged, but for calls that failed: those are the storm's own doing.
     fn remember(&mut self, instance: &Instance) {
         for line in instance.connector.log().lines().filter(|line| {
             line.contains("ERROR")
+                || line.contains(" WARN ") && !line.contains("call failed")
                 || line.contains("ended it")
                 || line.contains("partitions ")
                 || line.contains("taken over")

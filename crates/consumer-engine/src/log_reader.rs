@@ -3,10 +3,47 @@
 //! A reader of librdkafka that was assigned by hand has been seen to stay silent for ever after a broker restart: no message, no
 //! error, no end. Whoever waits for it waits for nothing, so it is made anew.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
+
+use crate::context::Logging;
+
+/// A reader that is assigned by hand. Dropping a consumer waits until librdkafka has closed it, however long that takes: one that fell
+/// silent may never be closed, and whoever waits for that reads nothing any more. So it is closed on a thread of its own.
+pub(crate) struct Reader(Arc<BaseConsumer<Logging>>);
+
+impl Reader {
+    pub(crate) fn new(consumer: BaseConsumer<Logging>) -> Reader {
+        Reader(Arc::new(consumer))
+    }
+}
+
+impl Deref for Reader {
+    type Target = BaseConsumer<Logging>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let consumer = self.0.clone();
+        let close = move || {
+            // Whoever holds it last closes it: that must be this thread.
+            while Arc::strong_count(&consumer) > 1 {
+                std::thread::yield_now();
+            }
+        };
+        // Where the system gives no thread it is closed here.
+        let _ = std::thread::Builder::new().name("reader-close".to_owned()).spawn(close);
+    }
+}
 
 /// What one look at the log brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::clients;
 use crate::context::Logging;
 use crate::fence::Fence;
 use crate::layout::{Layout, Watch};
-use crate::log_reader::{Patience, Polled, read_to_end};
+use crate::log_reader::{Patience, Polled, Reader, read_to_end};
 use crate::settings::{Settings, StartFrom};
 use crate::telemetry::Telemetry;
 
@@ -286,14 +286,15 @@ impl Restorer {
         }
         let open = |from| {
             let logging = Logging { flow: self.settings.flow.clone() };
-            let reader: BaseConsumer<Logging> = clients::restorer(&self.settings, "read_committed")
+            let reader = clients::restorer(&self.settings, "read_committed")
                 .set("enable.partition.eof", "true")
-                .create_with_context(logging)?;
+                .create_with_context(logging)
+                .map(Reader::new)?;
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(topic, partition.get(), KafkaOffset::Offset(from))?;
             reader.assign(&list).map(|()| reader)
         };
-        let poll = |reader: &BaseConsumer<Logging>| match reader.poll(POLL) {
+        let poll = |reader: &Reader| match reader.poll(POLL) {
             Some(Ok(message)) => {
                 match message.key() {
                     Some(key) => take(key, message.payload()),

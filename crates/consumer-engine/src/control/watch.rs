@@ -13,6 +13,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::{CONTROL_TOPIC, Subject};
 use crate::clients;
 use crate::context::Logging;
+use crate::log_reader::Reader;
 use crate::settings::Settings;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -102,12 +103,13 @@ impl Watch {
     }
 
     /// A reader of the whole topic, and how many partitions that has; nothing where there is none.
-    fn open(&self) -> KafkaResult<Option<(BaseConsumer<Logging>, usize)>> {
+    fn open(&self) -> KafkaResult<Option<(Reader, usize)>> {
         let logging = Logging { flow: self.settings.flow.clone() };
-        let consumer: BaseConsumer<Logging> = clients::restorer(&self.settings, "read_committed")
+        let consumer = clients::restorer(&self.settings, "read_committed")
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "500")
-            .create_with_context(logging)?;
+            .create_with_context(logging)
+            .map(Reader::new)?;
         let metadata = consumer.fetch_metadata(Some(CONTROL_TOPIC), WITHIN)?;
         let Some(found) = metadata.topics().iter().find(|topic| topic.name() == CONTROL_TOPIC) else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
