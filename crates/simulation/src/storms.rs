@@ -27,7 +27,9 @@ impl Watched {
 
 impl World<'_> {
     fn row(&self) -> u32 {
-        self.scenario.config.failing.storm_run + self.scenario.config.max_in_flight as u32
+        // Those in flight when it trips; and what is held may have been counted while it failed, before a good one began the row anew.
+        let config = &self.scenario.config;
+        config.failing.storm_run + (config.max_in_flight + config.max_held) as u32
     }
 
     pub(crate) fn storm_notice(&mut self, worker: usize, notice: &Notice) {
