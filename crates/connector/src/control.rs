@@ -76,8 +76,8 @@ pub(crate) async fn show(setup: Setup) -> anyhow::Result<()> {
     for (subject, Remark { key, reason, at }) in held {
         let what = match &subject {
             Subject::Flow(flow) => format!("flow {flow}"),
-            Subject::Key(flow, KeyHash(hash)) => {
-                let key = key.unwrap_or_else(|| format!("with the hash {:032x}", u128::from_be_bytes(*hash)));
+            Subject::Key(flow, hash) => {
+                let key = key.unwrap_or_else(|| format!("with the hash {hash}"));
                 format!("flow {flow}, key {key}")
             }
             Subject::Guard(_) => continue,

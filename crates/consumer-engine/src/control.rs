@@ -29,7 +29,7 @@ impl Subject {
     fn to_key(&self) -> String {
         match self {
             Subject::Flow(flow) => format!("pause/{flow}"),
-            Subject::Key(flow, KeyHash(hash)) => format!("pause/{flow}/{:032x}", u128::from_be_bytes(*hash)),
+            Subject::Key(flow, key) => format!("pause/{flow}/{key}"),
             Subject::Guard(flow) => format!("guard/{flow}"),
         }
     }
@@ -42,8 +42,7 @@ impl Subject {
         }
         let place = key.strip_prefix("pause/")?;
         let Some((flow, hash)) = place.split_once('/') else { return Some(Subject::Flow(place.to_owned())) };
-        let hash = Some(hash).filter(|hash| hash.len() == 32).and_then(|hash| u128::from_str_radix(hash, 16).ok())?;
-        Some(Subject::Key(flow.to_owned(), KeyHash(hash.to_be_bytes())))
+        Some(Subject::Key(flow.to_owned(), KeyHash::parse(hash)?))
     }
 
     /// The record that says it, with whatever people may want to know of it, or takes it back.

@@ -11,8 +11,7 @@ const VERSION: u8 = 1;
 
 /// The record that keeps a key's entry, or forgets it.
 pub(crate) fn record(topic: &Arc<str>, at: Partition, names: &[Arc<str>], change: &Change) -> OutgoingRecord {
-    let hex: String = change.key.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = [KEY, hex.as_bytes()].concat();
+    let key = [KEY, change.key.to_string().as_bytes()].concat();
     let value = change.entry.as_ref().map(|entry| encode(names, entry));
     OutgoingRecord { topic: topic.clone(), partition: Some(at), key: Some(key), value, headers: Vec::new() }
 }
@@ -25,7 +24,7 @@ impl Entries {
     /// Takes a record of the state topic; whether it was one of these.
     pub(crate) fn take(&mut self, key: &[u8], value: Option<&[u8]>) -> bool {
         let Some(hex) = key.strip_prefix(KEY) else { return false };
-        if let Some(hash) = unhex(hex) {
+        if let Some(hash) = std::str::from_utf8(hex).ok().and_then(KeyHash::parse) {
             match value {
                 Some(value) => self.0.insert(hash, value.to_vec()),
                 None => self.0.remove(&hash),
@@ -75,11 +74,6 @@ fn known(value: &[u8], names: &[Arc<str>]) -> Option<Quarantined> {
     let topic = names.iter().position(|known| known.as_bytes() == rest).map_or(u16::MAX, |place| place as u16);
     let first = (TopicId(topic), Offset::new(i64::from_be_bytes(*offset)));
     (version == VERSION && next < total).then_some(Quarantined { first, next, total, ahead })
-}
-
-fn unhex(hex: &[u8]) -> Option<KeyHash> {
-    let text = std::str::from_utf8(hex).ok().filter(|text| text.len() == 32)?;
-    Some(KeyHash(u128::from_str_radix(text, 16).ok()?.to_be_bytes()))
 }
 
 #[cfg(test)]

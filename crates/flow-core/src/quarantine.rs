@@ -4,6 +4,7 @@
 //! the lowest number that is not done may act, in whatever order they come; with the last of them the quarantine ends.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use event_model::Offset;
 use xxhash_rust::xxh3::Xxh3;
@@ -22,6 +23,19 @@ impl KeyHash {
         hasher.update(b"key");
         hasher.update(key);
         KeyHash(hasher.digest128().to_be_bytes())
+    }
+
+    /// What its `Display` form says: 32 hexadecimal digits. `None` for any other text.
+    pub fn parse(hex: &str) -> Option<KeyHash> {
+        let hash = Some(hex).filter(|hex| hex.len() == 32).and_then(|hex| u128::from_str_radix(hex, 16).ok())?;
+        Some(KeyHash(hash.to_be_bytes()))
+    }
+}
+
+/// As it stands in the keys of Kafka's records.
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -255,8 +269,9 @@ mod tests {
 
     #[test]
     fn the_hash_is_what_older_versions_wrote() {
-        let KeyHash(bytes) = KeyHash::of(b"T-1001");
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(text, "4a8e8652eb0729dc5aa9a83023f11363");
+        let hash = KeyHash::of(b"T-1001");
+        assert_eq!(hash.to_string(), "4a8e8652eb0729dc5aa9a83023f11363");
+        assert_eq!(KeyHash::parse(&hash.to_string()), Some(hash));
+        assert_eq!(KeyHash::parse("4a8e"), None);
     }
 }
