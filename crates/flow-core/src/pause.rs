@@ -24,6 +24,11 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
+    /// Nothing is: what almost every record meets.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.flow && self.keys.is_empty()
+    }
+
     pub(crate) fn holds_flow(&self) -> bool {
         self.flow && holds(Guard::PauseHolds)
     }

@@ -35,6 +35,9 @@ impl<W: Clone, O> Flow<W, O> {
 
     /// Whether an operator holds the record back.
     pub(super) fn is_paused(&self, id: RecordId) -> bool {
+        if self.pauses.is_empty() {
+            return false;
+        }
         let Some(entry) = self.records.get(&id) else { return false };
         let ends_job = matches!(&entry.state, State::Ready(call) if call.ends_job());
         !ends_job && (self.pauses.holds_flow() || self.pauses.holds_key(&entry.lane))

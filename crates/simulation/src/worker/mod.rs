@@ -54,7 +54,6 @@ pub(crate) struct Worker {
     /// How many restores of a partition were begun.
     restores: BTreeMap<i32, u64>,
     batch: Option<Batch<Work, ()>>,
-    /// A partition of the batch was given up since it was closed; that it may be held again does not mend it.
     /// How often partitions were given up, as the callbacks of the consumer know it.
     given_up: u64,
     /// As the loop knows it.
