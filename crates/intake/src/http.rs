@@ -26,7 +26,7 @@ use rdkafka::producer::FutureProducer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::letters::{Cluster, client};
+use crate::letters::{Cluster, writer};
 use crate::producer::enqueue;
 use admission::Admission;
 use answer::Refusal;
@@ -112,9 +112,8 @@ pub enum IntakeServeError {
 }
 
 fn producer(cluster: &Cluster) -> KafkaResult<FutureProducer> {
-    let mut config = client(cluster);
-    config.set("message.max.bytes", "67108864").set("linger.ms", "2").set("acks", "all");
-    config.set("enable.idempotence", "true").set("delivery.timeout.ms", WITHIN.as_millis().to_string());
+    let mut config = writer(cluster);
+    config.set("linger.ms", "2").set("delivery.timeout.ms", WITHIN.as_millis().to_string());
     config.create()
 }
 
@@ -143,12 +142,10 @@ impl Intake {
         let body = read(&parts.headers, body, door.max_body).await?;
         door.lock.open(&parts.headers, &body, jiff::Timestamp::now())?;
         let record = event::record(door, &parts.headers, body)?;
-        let event_id = event::id_of(&record);
-        let admitted = (door.check)(&record).map_err(Refusal::Unfit)?;
+        let Admitted { key, event_id } = (door.check)(&record).map_err(Refusal::Unfit)?;
         let Record { headers, value, .. } = record;
-        let key = admitted.key;
         self.write(&OutgoingRecord { topic: door.topic.clone(), partition: None, key, value, headers }).await?;
-        Ok(admitted.event_id.unwrap_or(event_id))
+        Ok(event_id)
     }
 
     async fn write(&self, record: &OutgoingRecord) -> Result<(), Refusal> {

@@ -77,9 +77,7 @@ pub fn read_topic(cluster: &Cluster, topic: &str, mut take: impl FnMut(Record)) 
 /// # Errors
 /// The first that Kafka did not take; those before it are written.
 pub async fn write(cluster: &Cluster, records: &[OutgoingRecord]) -> KafkaResult<usize> {
-    let mut config = client(cluster);
-    config.set("message.max.bytes", "67108864").set("acks", "all").set("enable.idempotence", "true");
-    let producer: FutureProducer = config.create()?;
+    let producer: FutureProducer = writer(cluster).create()?;
     let mut written = 0;
     // In portions: the client's queue is bounded.
     for portion in records.chunks(1_000) {
@@ -93,7 +91,14 @@ pub async fn write(cluster: &Cluster, records: &[OutgoingRecord]) -> KafkaResult
     Ok(written)
 }
 
-pub(crate) fn client(cluster: &Cluster) -> ClientConfig {
+/// A producer that is told of every record whether all replicas have it.
+pub(crate) fn writer(cluster: &Cluster) -> ClientConfig {
+    let mut config = client(cluster);
+    config.set("message.max.bytes", "67108864").set("acks", "all").set("enable.idempotence", "true");
+    config
+}
+
+fn client(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "xconnector-letters");
     for (name, value) in &cluster.properties {

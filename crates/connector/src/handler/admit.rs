@@ -15,12 +15,11 @@ impl FlowHandler {
     /// Decodes and plans the record as if it had been read.
     pub(crate) fn admit(&self, record: &Record) -> Result<Admitted, Unfit> {
         let event = event_model::decode(record, &self.flow.source.schema, &self.schema_ids).map_err(undecodable)?;
-        let key = match self.flow.lane_key(&event, record).map_err(unplanned)? {
+        let key = match self.flow.plan(&event, record).map_err(unplanned)?.key {
             LaneKey::Key(key) => Some(key),
             LaneKey::Alone(_) => None,
         };
-        self.flow.plan(&event, record).map_err(unplanned)?;
-        Ok(Admitted { key, event_id: Some(event.id) })
+        Ok(Admitted { key, event_id: event.id })
     }
 }
 

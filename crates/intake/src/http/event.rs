@@ -8,18 +8,18 @@ use super::Door;
 use super::answer::Refusal;
 
 /// What the flow says of an event that it would take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// The ordering key, which is to be the record's key: events of one key must lie in one partition.
     pub key: Option<Vec<u8>>,
-    /// The id that the event itself carries, where it does (structured CloudEvents).
-    pub event_id: Option<String>,
+    /// The event's id, as the flow reads it.
+    pub event_id: String,
 }
 
 /// Longest id that is taken over from a header, in bytes.
 const MAX_ID: usize = 255;
-/// Attributes of CloudEvents that a request in binary mode may carry as `ce-` headers.
-const ATTRIBUTES: [&str; 6] = ["id", "source", "type", "subject", "time", "correlationid"];
+/// Attributes of CloudEvents that a request in binary mode may carry as `ce-` headers, beside id and source.
+const ATTRIBUTES: [&str; 4] = ["type", "subject", "time", "correlationid"];
 
 /// The record, with CloudEvents headers. Its id is that of the event, else the `Idempotency-Key`, else the `webhook-id`, else a new one.
 pub(super) fn record(door: &Door, headers: &HeaderMap, body: Vec<u8>) -> Result<Record, Refusal> {
@@ -34,27 +34,17 @@ pub(super) fn record(door: &Door, headers: &HeaderMap, body: Vec<u8>) -> Result<
     let mut attributes = vec![("specversion", "1.0".to_owned()), ("id", id)];
     let source = given("ce-source")?.unwrap_or_else(|| format!("/intake/{}", door.flow));
     attributes.push(("source", source));
-    for name in ATTRIBUTES.into_iter().skip(2) {
+    for name in ATTRIBUTES {
         attributes.extend(given(&format!("ce-{name}"))?.map(|value| (name, value)));
     }
     let mut own: Vec<Header> =
-        attributes.into_iter().map(|(name, value)| header(&format!("ce_{name}"), value)).collect();
+        attributes.into_iter().map(|(name, value)| Header::text(format!("ce_{name}"), value)).collect();
     let content_type = given("content-type")?.unwrap_or_else(|| "application/json".to_owned());
-    own.push(header("content-type", content_type));
-    own.extend(given("traceparent")?.map(|value| header("traceparent", value)));
+    own.push(Header::text("content-type", content_type));
+    own.extend(given("traceparent")?.map(|value| Header::text("traceparent", value)));
     // It stands nowhere yet; no expression of a flow should rest on where it will.
     let coordinates = Coordinates { topic: door.topic.clone(), partition: Partition::new(0), offset: Offset::new(0) };
     Ok(Record { coordinates, key: None, value: Some(body), headers: own, timestamp_ms: None })
-}
-
-/// The id that the record's headers carry.
-pub(super) fn id_of(record: &Record) -> String {
-    let value = record.header("ce_id").and_then(|header| header.value.as_deref()).unwrap_or_default();
-    String::from_utf8_lossy(value).into_owned()
-}
-
-fn header(name: &str, value: String) -> Header {
-    Header { name: name.to_owned(), value: Some(value.into_bytes()) }
 }
 
 /// A header as text; an empty one is as good as none.
