@@ -38,6 +38,10 @@ impl BadConfiguration {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         BadConfiguration(format!("the configuration is wrong\n{}", lines.join("\n")))
     }
+
+    fn unless_none(problems: &[Problem]) -> Result<(), BadConfiguration> {
+        if problems.is_empty() { Ok(()) } else { Err(BadConfiguration::of(problems)) }
+    }
 }
 
 /// Reads and checks the settings file and all that it names.
@@ -51,10 +55,7 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
     if !report.is_ok() {
         return Err(BadConfiguration::of(&report.problems));
     }
-    let problems = settings.door_problems(&report.flows);
-    if !problems.is_empty() {
-        return Err(BadConfiguration::of(&problems));
-    }
+    BadConfiguration::unless_none(&settings.door_problems(&report.flows))?;
     let schema_ids = settings.schema_ids(&schemas).map_err(|problems| BadConfiguration::of(&problems))?;
     Ok(Setup { settings, flows: report.flows, schema_ids })
 }
@@ -67,10 +68,7 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
 pub(crate) fn check(config: &Path) -> anyhow::Result<()> {
     let setup = load(config)?;
     engine(&setup.settings.engine)?;
-    let problems = models::problems(&setup.flows, setup.settings.engine.dialect)?;
-    if !problems.is_empty() {
-        return Err(BadConfiguration::of(&problems).into());
-    }
+    BadConfiguration::unless_none(&models::problems(&setup.flows, setup.settings.engine.dialect)?)?;
     for flow in &setup.flows {
         println!(
             "{}: {} steps, {} jobs, reads {}",
