@@ -81,7 +81,6 @@ impl Translation<'_> {
         loop {
             let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
             let event = reader.read_event().map_err(|error| (at, error.to_string()))?;
-            let left_out = self.open.last().is_some_and(|open| open.name.is_none());
             let written = match event {
                 Event::Eof => break,
                 Event::Start(element) => self.element(at, &element)?.map(Event::Start),
@@ -91,24 +90,13 @@ impl Translation<'_> {
                     element
                 }
                 Event::End(_) => self.open.pop().and_then(|open| open.name).map(|name| Event::End(BytesEnd::new(name))),
-                Event::Text(_)
-                | Event::CData(_)
-                | Event::Comment(_)
-                | Event::Decl(_)
-                | Event::PI(_)
-                | Event::DocType(_)
-                | Event::GeneralRef(_)
-                    if left_out =>
-                {
-                    None
-                }
                 event @ (Event::Text(_)
                 | Event::CData(_)
                 | Event::Comment(_)
                 | Event::Decl(_)
                 | Event::PI(_)
                 | Event::DocType(_)
-                | Event::GeneralRef(_)) => Some(event),
+                | Event::GeneralRef(_)) => (!self.leaves_out()).then_some(event),
             };
             if let Some(event) = written {
                 writer.write_event(event).map_err(|error| (at, error.to_string()))?;
@@ -130,15 +118,15 @@ impl Translation<'_> {
                 .or((name == "xmlns").then_some(""))
                 .map(|prefix| (prefix.to_owned(), value.clone()))
         });
-        let parent_left_out = self.open.last().is_some_and(|open| open.name.is_none());
+        let left_out = self.leaves_out();
         self.open.push(Open { bound: bound.collect(), name: None });
-        let name = utf8(at, element.name().as_ref())?;
-        let local = local(&name);
-        if parent_left_out {
+        if left_out {
             return Ok(None);
         }
+        let name = utf8(at, element.name().as_ref())?;
+        let kind = local(&name);
         let of_other = self.is_of(&name, self.other, true);
-        let lacking = of_other && lacking::element(self.to, local);
+        let lacking = of_other && lacking::element(self.to, kind);
         if lacking && !self.both {
             let help = "take it out, or write the model for both engines and give each its own";
             self.report(at, format!("`{name}` does not exist in {}", self.engine()), help);
@@ -147,23 +135,22 @@ impl Translation<'_> {
         if of_other && (lacking || self.both) {
             return Ok(None);
         }
-        let translated = if of_other { format!("{}:{local}", self.prefix) } else { name.clone() };
+        let translated = if of_other { format!("{}:{kind}", self.prefix) } else { name.clone() };
         let mut start = BytesStart::new(translated.clone());
-        let given = |wanted: &str, name: &str| {
-            attributes.iter().any(|(own, _)| self.is_of(own, wanted, false) && crate::translate::local(own) == name)
-        };
+        let has_own =
+            |name: &str| attributes.iter().any(|(own, _)| self.is_of(own, self.target, false) && local(own) == name);
         let mut problems = Vec::new();
         let mut declares = false;
         for (key, value) in &attributes {
             let of_other = self.is_of(key, self.other, false);
-            let field = crate::translate::local(key);
+            let field = local(key);
             if key.starts_with("xmlns:") && (value == self.other || value == self.target) {
                 declares = true;
             } else if !of_other {
                 start.push_attribute((key.as_bytes(), value.as_bytes()));
-            } else if given(self.target, field) {
+            } else if has_own(field) {
                 // The target's own stands beside it.
-            } else if let Some(what) = lacking::attribute(self.to, local, field, value) {
+            } else if let Some(what) = lacking::attribute(self.to, kind, field, value) {
                 if !self.both {
                     problems.push(format!("{what} in {}", self.engine()));
                 }
@@ -182,6 +169,11 @@ impl Translation<'_> {
             open.name = Some(translated);
         }
         Ok(Some(start))
+    }
+
+    /// Whether what comes now stands in an element that is left out.
+    fn leaves_out(&self) -> bool {
+        self.open.last().is_some_and(|open| open.name.is_none())
     }
 
     /// Whether a name is of that namespace. Attributes without a prefix are of none.

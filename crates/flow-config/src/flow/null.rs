@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::read::expression;
+use super::read::{expression, needed_by};
 use super::source::{Located, OnNull};
 use super::step::check_name;
 use crate::document::Section;
-use crate::expression::{Needed, Uses, Wanted, null_scope};
+use crate::expression::{Needed, Wanted, null_scope};
 
 /// What a null payload ends.
 #[derive(Debug)]
@@ -49,11 +49,6 @@ fn rule(section: Section<'_>) -> Option<NullRule> {
     let business_key = required.then(|| expression(&section, "business_key", Wanted::Text, &scope)).flatten();
     section.finish();
     let (definition, business_key) = (definition?.get_ref().as_str().into(), business_key?);
-    let mut uses = Uses::default();
-    for located in key.iter().chain([&business_key]) {
-        if let Some(more) = located.expression.interpreter_uses() {
-            uses.add(more);
-        }
-    }
-    Some(NullRule { definition, key, business_key, needed: Needed::of(&scope, &uses) })
+    let needed = needed_by(&scope, key.iter().chain([&business_key]));
+    Some(NullRule { definition, key, business_key, needed })
 }

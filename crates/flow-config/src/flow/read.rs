@@ -73,11 +73,14 @@ fn needed(scope: &Scope, source: &Option<source::Source>, steps: &[step::Step]) 
         let variables = step.variables.iter().map(|(_, variable)| variable);
         step.when.iter().chain([&step.business_key]).chain(variables)
     });
+    needed_by(scope, key.chain(of_steps))
+}
+
+/// What the interpreter needs for some expressions.
+pub(super) fn needed_by<'a>(scope: &Scope, expressions: impl Iterator<Item = &'a Located>) -> Needed {
     let mut uses = Uses::default();
-    for located in key.chain(of_steps) {
-        if let Some(more) = located.expression.interpreter_uses() {
-            uses.add(more);
-        }
+    for more in expressions.filter_map(|located| located.expression.interpreter_uses()) {
+        uses.add(more);
     }
     Needed::of(scope, &uses)
 }
