@@ -12,6 +12,7 @@ mod clock;
 pub mod demo;
 mod emulator;
 mod engine;
+mod fate;
 mod faults;
 mod http;
 mod server;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::http::{CutAnswer, DropConnection};
+use crate::fate::{CutAnswer, DropConnection};
 
 /// Longest request body; the real engine showed no limit below this.
 const MAX_BODY: usize = 64 * 1024 * 1024;

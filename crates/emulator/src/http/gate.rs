@@ -1,26 +1,17 @@
 //! Every request passes here: faults, access token, counting.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use jiff::{SignedDuration, Timestamp};
-use rand::Rng;
 
 use super::problem::{self, Problem};
 use super::{Service, token};
-use crate::faults::{Fault, Mount, Verdict};
-
-/// Marks an answer that never leaves: the server closes the connection instead.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DropConnection;
-
-/// Marks an answer that breaks off in its body.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CutAnswer;
+use crate::fate::{self, CutAnswer, DropConnection, Refusal};
+use crate::faults::Mount;
 
 /// Who calls, as the access token says.
 #[derive(Debug, Clone)]
@@ -53,52 +44,17 @@ pub(super) async fn pass(State(operation): State<Operation>, request: Request, n
 
 async fn answer(operation: &Operation, request: Request, next: Next) -> Response {
     let service = &operation.service;
-    let Verdict { delay, answer_delay, fate } =
-        service.rules.decide(operation.name, operation.mount, Instant::now(), &mut rand::rng());
-    pause(delay).await;
-    let response = match fate {
-        None => allowed(operation, request, next).await,
-        Some(Fault::DropRequest) => dropped(),
-        Some(Fault::DropAnswer) => {
-            allowed(operation, request, next).await;
-            dropped()
-        }
-        Some(Fault::CutAnswer) => {
-            let mut response = allowed(operation, request, next).await;
-            response.extensions_mut().insert(CutAnswer);
-            response
-        }
-        Some(Fault::Abandon { effect_within_ms }) => {
-            let later = Duration::from_millis(rand::rng().random_range(0..=effect_within_ms));
-            let operation = operation.clone();
-            tokio::spawn(async move {
-                pause(later).await;
-                allowed(&operation, request, next).await;
-            });
-            dropped()
-        }
-        Some(Fault::Status { status, retry_after_s, retry_after_as_date, after_effect }) => {
-            if after_effect {
-                allowed(operation, request, next).await;
-            }
-            refused(status, retry_after_s, retry_after_as_date)
-        }
-        Some(Fault::RejectToken) => {
-            token::refused("Invalid access token", "keymanagement.service.invalid_access_token")
-        }
-        Some(Fault::Forbid) => Problem::forbidden("The caller has no permission for this operation.").into_response(),
-        Some(Fault::OptimisticLock) => Problem::optimistic_lock(service).into_response(),
-        // Delays are not fates: the rules have added them up above.
-        Some(Fault::Delay { .. } | Fault::DelayAnswer { .. } | Fault::Queue { .. }) => {
-            allowed(operation, request, next).await
-        }
-    };
-    pause(answer_delay).await;
-    response
+    let verdict = service.rules.decide(operation.name, operation.mount, Instant::now(), &mut rand::rng());
+    let performed = allowed(operation.clone(), request, next);
+    fate::meet(verdict, performed, |refusal| match refusal {
+        Refusal::Status(status) => refused(status),
+        Refusal::OptimisticLock => Problem::optimistic_lock(service).into_response(),
+    })
+    .await
 }
 
 /// Checks the access token and performs the operation.
-async fn allowed(operation: &Operation, mut request: Request, next: Next) -> Response {
+async fn allowed(operation: Operation, mut request: Request, next: Next) -> Response {
     let service = &operation.service;
     // A real engine behind checks for itself.
     if operation.mount != Mount::Token && service.upstream.is_none() {
@@ -111,20 +67,8 @@ async fn allowed(operation: &Operation, mut request: Request, next: Next) -> Res
     next.run(request).await
 }
 
-async fn pause(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
-    }
-}
-
-fn dropped() -> Response {
-    let mut response = StatusCode::OK.into_response();
-    response.extensions_mut().insert(DropConnection);
-    response
-}
-
-fn refused(status: u16, retry_after_s: Option<u64>, as_date: bool) -> Response {
-    let mut response = match status {
+fn refused(status: u16) -> Response {
+    match status {
         401 => token::refused("Invalid access token", "keymanagement.service.invalid_access_token"),
         403 => Problem::forbidden("The caller has no permission for this operation.").into_response(),
         429 => problem::gateway(
@@ -136,19 +80,5 @@ fn refused(status: u16, retry_after_s: Option<u64>, as_date: bool) -> Response {
         other => {
             problem::gateway(other, "The service is not available", "messaging.adaptors.http.flow.ServiceUnavailable")
         }
-    };
-    if let Some(seconds) = retry_after_s {
-        let value = if as_date { http_date(seconds) } else { seconds.to_string() };
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(header::RETRY_AFTER, value);
-        }
     }
-    response
-}
-
-/// The HTTP date that many seconds from now, by the machine's clock, which is also the client's.
-fn http_date(seconds: u64) -> String {
-    let ahead = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-    let at = Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX);
-    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

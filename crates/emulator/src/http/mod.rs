@@ -34,7 +34,6 @@ use crate::server::Gatekeeper;
 use crate::stats::Stats;
 
 use gate::Operation;
-pub(crate) use gate::{CutAnswer, DropConnection};
 use problem::Problem;
 
 /// Everything that the handlers share.

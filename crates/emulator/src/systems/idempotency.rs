@@ -2,10 +2,16 @@
 
 use std::collections::HashMap;
 
+use axum::http::Method;
+use serde_json::Value;
+
 use super::store::{Answer, Asked};
 
+/// What is asked for, whoever asks.
+type Request = (Method, Vec<String>, Value);
+
 #[derive(Debug, Default)]
-pub(super) struct Answered(HashMap<String, (u64, Answer)>);
+pub(super) struct Answered(HashMap<String, (Request, Answer)>);
 
 /// What is known of a key.
 #[derive(Debug, PartialEq)]
@@ -22,20 +28,16 @@ impl Answered {
     pub(super) fn look(&self, key: &str, asked: &Asked) -> Known {
         match self.0.get(key) {
             None => Known::New,
-            Some((print, answer)) if *print == fingerprint(asked) => Known::Before(answer.clone()),
+            Some((request, answer)) if *request == of(asked) => Known::Before(answer.clone()),
             Some(_) => Known::Other,
         }
     }
 
     pub(super) fn remember(&mut self, key: String, asked: &Asked, answer: Answer) {
-        self.0.insert(key, (fingerprint(asked), answer));
+        self.0.insert(key, (of(asked), answer));
     }
 }
 
-/// Of what is asked for, whoever asks.
-fn fingerprint(asked: &Asked) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    (asked.method.as_str(), &asked.path, asked.body.to_string()).hash(&mut hasher);
-    hasher.finish()
+fn of(asked: &Asked) -> Request {
+    (asked.method.clone(), asked.path.clone(), asked.body.clone())
 }
