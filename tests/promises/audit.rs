@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use workflow_client::{Instance, Start, Variable};
 
-use crate::support::Bench;
+use crate::support::{Bench, allow_deletion};
 
 #[tokio::test]
 async fn doubles_are_found_and_their_surplus_is_ended_on_flowable() {
@@ -52,7 +52,7 @@ async fn doubles_are_found(bench: &Bench) {
 
     let (code, refused) = audit(&deployment, &["--compensate"]).await;
     assert_eq!((code, refused), (1, Value::Null), "the flow only reports");
-    allow(&deployment);
+    allow_deletion(&deployment);
     let (code, found) = audit(&deployment, &["--compensate"]).await;
     assert_eq!(code, 3, "{found:#}");
     let running = bench.engine.running(&deployment.definition(), "tripled").await.unwrap();
@@ -87,10 +87,4 @@ async fn audit(deployment: &Deployment, more: &[&str]) -> (i32, Value) {
     let mut command = Command::new(connector_binary().await.unwrap());
     let output = command.args(["audit", "--json", "--config"]).arg(config).args(more).output().await.unwrap();
     (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
-}
-
-fn allow(deployment: &Deployment) {
-    let file = deployment.flow_folder().join("flow.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replacen("[flow]\n", "[flow]\ncompensate = \"delete\"\n", 1)).unwrap();
 }

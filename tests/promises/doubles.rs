@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use workflow_client::{Instance, Start, TaskFilter, Variable};
 
-use crate::support::{Bench, Books, Ticket, assert_nothing_left, await_replies, publish};
+use crate::support::{Bench, Books, Ticket, allow_deletion, assert_nothing_left, await_replies, publish};
 
 const NONE: i32 = 0;
 const DOUBLES: i32 = 3;
@@ -47,14 +47,6 @@ async fn audit(deployment: &Deployment, more: &[&str]) -> (i32, String) {
     let output = command.args(["audit", "--config"]).arg(config).args(more).output().await.unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())
-}
-
-fn allow_deletion(deployment: &Deployment) {
-    let file = deployment.flow_folder().join("flow.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let name = format!("name = {:?}", deployment.flow());
-    assert!(text.contains(&name));
-    std::fs::write(file, text.replace(&name, &format!("{name}\ncompensate = \"delete\""))).unwrap();
 }
 
 /// The history of the emulator is half a second behind.

@@ -12,6 +12,11 @@ pub(crate) fn edit(deployment: &Deployment, from: &str, to: &str) {
     std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
 }
 
+/// Lets surplus instances of one event be ended.
+pub(crate) fn allow_deletion(deployment: &Deployment) {
+    edit(deployment, "[flow]\n", "[flow]\ncompensate = \"delete\"\n");
+}
+
 /// Runs a command for the flow: exit code, and what the operator reads.
 pub(crate) async fn operator(deployment: &Deployment, command: &[&str], more: &[&str]) -> (i32, String) {
     let (config, flow) = (deployment.config_file().unwrap(), deployment.flow());
