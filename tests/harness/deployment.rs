@@ -43,36 +43,7 @@ impl Deployment {
         let id = unique_id();
         let mut deployment = Self { folder: Arc::new(folder), name: id.clone(), id, settings: String::new() };
         deployment.copy_flow()?;
-        let secret = deployment.folder.path().join("engine-secret");
-        let credentials = match &engine.auth {
-            Auth::None => String::new(),
-            Auth::Basic { username, password } => {
-                std::fs::write(secret, password.expose_secret())?;
-                format!("username = {username:?}\npassword = {{ file = \"engine-secret\" }}")
-            }
-            Auth::ClientCredentials { token_url, client_id, client_secret } => {
-                std::fs::write(secret, client_secret.expose_secret())?;
-                format!(
-                    "token_url = {token_url:?}\nclient_id = {client_id:?}\nclient_secret = {{ file = \"engine-secret\" }}"
-                )
-            }
-        };
-        let dialect = match engine.dialect {
-            Dialect::OpenText => "opentext",
-            Dialect::Flowable => "flowable",
-        };
-        deployment.settings = format!(
-            "deployment = \"test-{}\"\nflows = \"flows\"\nschemas = {:?}\n\
-             [kafka]\nbootstrap_servers = {:?}\n\
-             [engine]\ndialect = \"{dialect}\"\n{credentials}\n\
-             urls = {{ runtime = {:?}, history = {:?}, jobs = {:?} }}\n{extra}\n",
-            deployment.name,
-            repository().join("schemas"),
-            kafka.bootstrap(),
-            engine.runtime,
-            engine.history,
-            engine.jobs,
-        );
+        deployment.settings = settings(deployment.folder.path(), &deployment.name, kafka, engine, extra)?;
         Ok(deployment)
     }
 
@@ -192,7 +163,40 @@ impl Deployment {
     }
 }
 
-fn unique_id() -> String {
+/// Settings of a deployment in `folder`; the engine's secret is written beside them. `extra` comes at the end, as further tables.
+pub(crate) fn settings(folder: &Path, name: &str, kafka: &Kafka, engine: &Settings, extra: &str) -> Result<String> {
+    let secret = folder.join("engine-secret");
+    let credentials = match &engine.auth {
+        Auth::None => String::new(),
+        Auth::Basic { username, password } => {
+            std::fs::write(secret, password.expose_secret())?;
+            format!("username = {username:?}\npassword = {{ file = \"engine-secret\" }}")
+        }
+        Auth::ClientCredentials { token_url, client_id, client_secret } => {
+            std::fs::write(secret, client_secret.expose_secret())?;
+            format!(
+                "token_url = {token_url:?}\nclient_id = {client_id:?}\nclient_secret = {{ file = \"engine-secret\" }}"
+            )
+        }
+    };
+    let dialect = match engine.dialect {
+        Dialect::OpenText => "opentext",
+        Dialect::Flowable => "flowable",
+    };
+    Ok(format!(
+        "deployment = \"test-{name}\"\nflows = \"flows\"\nschemas = {:?}\n\
+         [kafka]\nbootstrap_servers = {:?}\n\
+         [engine]\ndialect = \"{dialect}\"\n{credentials}\n\
+         urls = {{ runtime = {:?}, history = {:?}, jobs = {:?} }}\n{extra}\n",
+        repository().join("schemas"),
+        kafka.bootstrap(),
+        engine.runtime,
+        engine.history,
+        engine.jobs,
+    ))
+}
+
+pub(crate) fn unique_id() -> String {
     unique("t").replace('.', "")[..9].to_owned()
 }
 

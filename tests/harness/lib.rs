@@ -6,6 +6,7 @@
 mod connector;
 mod deployment;
 mod engine_calls;
+mod flow_copy;
 mod flowable;
 mod group;
 mod kafka;
@@ -19,6 +20,7 @@ mod wait;
 pub use connector::{Connector, connector_binary, metrics, sum, xconnector};
 pub use deployment::{Deployment, Instance};
 pub use engine_calls::{EngineCalls, engine_calls};
+pub use flow_copy::FlowCopy;
 pub use flowable::Flowable;
 pub use group::committed_lag;
 pub use kafka::Kafka;

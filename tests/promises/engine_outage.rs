@@ -56,9 +56,9 @@ impl Outage {
     async fn engine_is_down(&mut self) {
         self.faults.set_availability(Availability::Refusing).await;
         self.publish_more().await;
-        self.measured("xconnector_pauses_total", "engine-failing", |pauses| pauses >= 1.0).await;
+        self.measured("xconnector_pauses_total", "failing", |pauses| pauses >= 1.0).await;
         self.measured("xconnector_retries_total", "unsent", |retries| retries >= 1.0).await;
-        self.instance.connector.logged("why=\"engine-failing\"").await.unwrap();
+        self.instance.connector.logged("why=\"failing\"").await.unwrap();
         // the gauge follows within a second
         self.measured("xconnector_gate_open", "", |open| open == 0.0).await;
         let noticed = Instant::now();
@@ -69,7 +69,7 @@ impl Outage {
         self.measured("xconnector_gate_open", "", stays_closed).await;
         self.faults.set_availability(Availability::Up).await;
         self.measured("xconnector_gate_open", "", |open| open == 1.0).await;
-        self.instance.connector.logged("the engine is well again").await.unwrap();
+        self.instance.connector.logged("well again; what waited for it goes on").await.unwrap();
         self.all_accepted().await;
     }
 
@@ -102,9 +102,9 @@ impl Outage {
             let before = self.measured("xconnector_pauses_total", "", |_| true).await;
             self.publish_more().await;
             self.measured("xconnector_pauses_total", "", |pauses| pauses > before).await;
-            self.measured("xconnector_pauses_total", "engine-asked-to-wait", |pauses| pauses >= 1.0).await;
+            self.measured("xconnector_pauses_total", "asked-to-wait", |pauses| pauses >= 1.0).await;
             self.measured("xconnector_retries_total", "rate-limited", |retries| retries >= 1.0).await;
-            self.instance.connector.logged("why=\"engine-asked-to-wait\"").await.unwrap();
+            self.instance.connector.logged("why=\"asked-to-wait\"").await.unwrap();
             self.instance.connector.logged("fault=\"rate-limited\"").await.unwrap();
             self.faults.clear();
             self.all_accepted().await;
@@ -121,8 +121,8 @@ impl Outage {
 
         self.faults.add(Rule::at(Mount::Runtime, Fault::RejectToken)).unwrap();
         self.publish_more().await;
-        self.measured("xconnector_pauses_total", "engine-refuses-us", |pauses| pauses >= 1.0).await;
-        self.instance.connector.logged("why=\"engine-refuses-us\"").await.unwrap();
+        self.measured("xconnector_pauses_total", "refuses-us", |pauses| pauses >= 1.0).await;
+        self.instance.connector.logged("why=\"refuses-us\"").await.unwrap();
         self.instance.connector.logged("failed (unauthorized").await.unwrap();
         self.faults.clear();
         self.all_accepted().await;
@@ -132,9 +132,9 @@ impl Outage {
     async fn engine_refuses_us(&mut self) {
         self.faults.add(Rule::everywhere(Fault::Forbid)).unwrap();
         self.publish_more().await;
-        self.measured("xconnector_pauses_total", "engine-refuses-us", |pauses| pauses >= 2.0).await;
+        self.measured("xconnector_pauses_total", "refuses-us", |pauses| pauses >= 2.0).await;
         self.instance.connector.logged("failed (forbidden").await.unwrap();
-        self.instance.connector.logged("the engine is not well yet").await.unwrap();
+        self.instance.connector.logged("not well yet; whatever calls it stays paused").await.unwrap();
         self.faults.clear();
         self.all_accepted().await;
     }

@@ -10,6 +10,7 @@ mod conformance;
 mod control;
 mod doubles;
 mod engine_outage;
+mod flows;
 mod growth;
 mod http_intake;
 mod key_order;

@@ -74,7 +74,7 @@ async fn a_wait_that_one_flow_is_asked_for_is_kept_by_all() {
     pair.faults.add(Rule::on("start", busy).times(1)).unwrap();
 
     pair.publish(0, 1).await;
-    let why = "why=\"engine-asked-to-wait\"";
+    let why = "why=\"asked-to-wait\"";
     pair.measured("xconnector_endpoint_gate_closed", &["endpoint=\"engine\"", why], |closed| closed == 1.0).await;
     pair.publish(1, 40).await;
     let held = format!("flow=\"{}\"", pair.flows[1].flow());

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use event_model::{DeadLetter, JobRecord, ReplyEncoding, replay_topic_of};
-use flow_config::{Action, Flow, Publish};
+use flow_config::{Action, Flow, JobWork, Method};
 use serde_json::{Value, json};
 
 use crate::setup::Setup;
@@ -40,9 +40,13 @@ fn format_of(flow: &Flow) -> &'static str {
     }
 }
 
-fn publishes(publish: Publish) -> &'static str {
-    match publish {
-        Publish::Outcome => "outcome",
+fn method_of(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
     }
 }
 
@@ -57,7 +61,13 @@ fn to_json(flow: &Flow) -> Value {
         };
         json!({ "line": step.line, "does": does })
     };
-    let job = |job: &flow_config::Job| json!({ "topic": job.topic, "publish": publishes(job.publish) });
+    let job = |job: &flow_config::Job| match &job.work {
+        JobWork::Outcome(_) => json!({ "topic": job.topic, "publish": "outcome" }),
+        JobWork::Call(call) => {
+            let call = json!({ "system": call.system, "method": method_of(call.method), "path": call.path() });
+            json!({ "topic": job.topic, "call": call })
+        }
+    };
     json!({
         "flow": flow.name,
         "reads": flow.source.topics,
@@ -88,7 +98,11 @@ fn to_text(flow: &Flow) -> String {
         line(what, format!("{} {}{held} (line {})", index + 1, step.action.label(), step.line));
     }
     for (index, job) in flow.jobs.iter().enumerate() {
-        line(if index == 0 { "jobs" } else { "" }, format!("{} → publish {}", job.topic, publishes(job.publish)));
+        let does = match &job.work {
+            JobWork::Outcome(_) => "publish outcome".to_owned(),
+            JobWork::Call(call) => format!("{} {} {}", call.system, method_of(call.method), call.path()),
+        };
+        line(if index == 0 { "jobs" } else { "" }, format!("{} → {does}", job.topic));
     }
     line("replies", format!("{} ({})", flow.reply.topic, format_of(flow)));
     line("topics", own_topics(flow).join(" "));

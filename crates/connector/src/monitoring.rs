@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use consumer_engine::Status;
+use flow_core::EndpointId;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -61,8 +62,9 @@ async fn ready(State(monitoring): State<Arc<Monitoring>>) -> impl IntoResponse {
     let mut all = true;
     for (flow, status) in &monitoring.flows {
         let status = status.borrow();
-        all &= status.gate_open && status.misfit.is_none() && status.awaiting_word == 0;
-        let gate = match (status.gate_open, status.storm) {
+        let open = status.is_open(EndpointId::ENGINE);
+        all &= open && status.misfit.is_none() && status.awaiting_word == 0;
+        let gate = match (open, status.storm) {
             (false, _) => "paused: the engine is not well, see the log",
             // Ready all the same: what mends it may be the next version, which must not wait for this one.
             (true, true) => "paused by the storm guard: bad records pile up, see the log",

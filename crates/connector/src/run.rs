@@ -1,15 +1,16 @@
 //! `xconnector run`: puts the parts together, one engine per flow, and takes them down in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
 use event_model::{JobRecord, Partition, replay_topic_of};
-use flow_config::{Compensate, Flow};
-use flow_core::{EndpointPolicy, GatePolicy, OnExhausted, OnLost, RetryPolicy, StormPolicy, TopicId};
+use flow_config::{Compensate, Flow, Job, JobWork};
+use flow_core::{EndpointId, EndpointPolicy, GatePolicy, OnExhausted, OnLost, RetryPolicy, StormPolicy, TopicId};
 use prometheus_client::registry::Registry;
+use system_client::System;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use workflow_client::Engine;
@@ -62,6 +63,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let (stop_all, stopping) = follow(stopping);
     let endpoint = consumer_engine::Endpoint::new("engine", endpoint_policy(&settings.engine));
+    let systems: Vec<Called> = called(&settings)?;
     let mut statuses = Vec::new();
     for flow in flows {
         let (status, status_of) = watch::channel(Status::default());
@@ -78,7 +80,11 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
                 bootstrap_servers: settings.kafka.bootstrap_servers.clone(),
                 properties: properties.clone(),
             };
-            let may_acquire = permission(status_of, jobs_topic);
+            let may_acquire: HashMap<Arc<str>, _> = flow
+                .jobs
+                .iter()
+                .map(|job| (job.topic.clone(), permission(status_of.clone(), jobs_topic, asks(&flow, &systems, job))))
+                .collect();
             let acquire =
                 intake::acquire_jobs(acquirer, engine.clone(), may_acquire, intake_telemetry.clone(), stopping.clone());
             tasks.spawn(async move { Ok(acquire.await?) });
@@ -101,19 +107,16 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
         let name = flow.name.clone();
         let engine_settings = engine_settings(&settings, &flow, &properties, &instance);
         let replay_topic = TopicId(engine_settings.topics.len() as u16 - 1);
-        let handler = handler(&settings, flow, jobs_topic, replay_topic, schema_ids.clone(), engine.clone())?;
+        let of_flow: Vec<&Called> = systems_of(&flow, &systems).collect();
+        let endpoints = [&endpoint].into_iter().chain(of_flow.iter().map(|called| &called.endpoint)).cloned().collect();
+        let clients = of_flow.iter().map(|called| called.client.clone()).collect();
+        let handler = handler(&settings, flow, jobs_topic, replay_topic, schema_ids.clone(), engine.clone(), clients)?;
         let of_flow = settings.intake.iter().flat_map(|intake| &intake.doors).find(|door| *door.flow == *name);
         if let Some(of_flow) = of_flow {
             doors.push(doors::door(of_flow, handler.clone())?);
         }
-        let run = consumer_engine::run(
-            engine_settings,
-            endpoint.clone(),
-            handler,
-            telemetry.clone(),
-            status,
-            stopping.clone(),
-        );
+        let run =
+            consumer_engine::run(engine_settings, endpoints, handler, telemetry.clone(), status, stopping.clone());
         tasks.spawn(async move { Ok(run.await?) });
     }
     if let Some(intake) = &settings.intake {
@@ -188,6 +191,7 @@ fn handler(
     replay_topic: TopicId,
     schema_ids: event_model::SchemaIds,
     engine: Engine,
+    systems: Vec<Arc<System>>,
 ) -> anyhow::Result<Arc<FlowHandler>> {
     let parts = Parts {
         flow,
@@ -195,6 +199,7 @@ fn handler(
         replay_topic,
         schema_ids,
         engine,
+        systems,
         worker: settings.deployment.clone(),
         history_lag: settings.engine.history_lag,
         lock: settings.jobs.lock_duration,
@@ -249,11 +254,46 @@ fn endpoint_policy(engine: &flow_config::EngineSettings) -> EndpointPolicy {
         min_in_flight: engine.min_in_flight,
         max_in_flight: engine.max_connections,
         max_per_second: engine.max_requests_per_second,
-        gate: GatePolicy {
-            trip_after: 10,
-            probe: RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) },
-        },
+        gate: gate_policy(),
     }
+}
+
+fn gate_policy() -> GatePolicy {
+    let probe = RetryPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(10) };
+    GatePolicy { trip_after: 10, probe }
+}
+
+/// A system as all flows of this process call it.
+struct Called {
+    client: Arc<System>,
+    endpoint: Arc<consumer_engine::Endpoint>,
+}
+
+/// The systems of the settings, in their order: flows lock their endpoints in it.
+fn called(settings: &flow_config::Settings) -> anyhow::Result<Vec<Called>> {
+    let clients = setup::systems(&settings.systems)?;
+    let called = |(client, of): (Arc<System>, &flow_config::SystemSettings)| {
+        let policy = EndpointPolicy {
+            min_in_flight: 1,
+            max_in_flight: of.max_in_flight,
+            max_per_second: of.max_requests_per_second,
+            gate: gate_policy(),
+        };
+        Called { endpoint: consumer_engine::Endpoint::new(&of.name, policy), client }
+    };
+    Ok(clients.into_iter().zip(&settings.systems).map(called).collect())
+}
+
+/// The systems that a flow's jobs ask.
+fn systems_of<'a>(flow: &Flow, systems: &'a [Called]) -> impl Iterator<Item = &'a Called> {
+    systems.iter().filter(|called| flow.calls().any(|call| *call.system == *called.client.name()))
+}
+
+/// Which of the flow's endpoints a job asks, if it asks one beside the engine.
+fn asks(flow: &Flow, systems: &[Called], job: &Job) -> Option<EndpointId> {
+    let JobWork::Call(call) = &job.work else { return None };
+    let place = systems_of(flow, systems).position(|called| *called.client.name() == *call.system)?;
+    Some(EndpointId(u8::try_from(place + 1).ok()?))
 }
 
 fn core_settings(settings: &flow_config::Settings, flow: &Flow, topics: usize) -> flow_core::Settings {
@@ -297,15 +337,17 @@ fn storm_policy(guard: flow_config::StormGuard) -> StormPolicy {
     }
 }
 
-/// Whether this worker acquires jobs: it owns partition 0, and what it acquired before is not piling up.
-fn permission(mut status: watch::Receiver<Status>, jobs: TopicId) -> watch::Receiver<bool> {
+/// Whether this worker acquires jobs of a topic: it owns partition 0, what it acquired before is not piling up, and the system that
+/// the jobs ask is well. While it is not, they stay in the engine and hold up nobody.
+fn permission(mut status: watch::Receiver<Status>, jobs: TopicId, asks: Option<EndpointId>) -> watch::Receiver<bool> {
     let (permission, may_acquire) = watch::channel(false);
     tokio::spawn(async move {
         while status.changed().await.is_ok() {
             let may = {
                 let status = status.borrow_and_update();
                 status.holds(Partition::new(0))
-                    && status.gate_open
+                    && status.is_open(EndpointId::ENGINE)
+                    && asks.is_none_or(|system| status.is_open(system))
                     && !status.storm
                     && !status.paused
                     && status.lag(jobs) < JOBS_BACKLOG

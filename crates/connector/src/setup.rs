@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use event_model::{SchemaIds, Schemas};
-use flow_config::{Credentials, Dialect, EngineSettings, Flow, KafkaSettings, Problem, PropertyValue, Settings};
+use flow_config::{
+    Credentials, Dialect, EngineSettings, Flow, KafkaSettings, Problem, PropertyValue, Settings, SystemAuth,
+    SystemSettings,
+};
 use secrecy::ExposeSecret;
+use system_client::System;
 use workflow_client::{Auth, Engine};
 
 use crate::models;
@@ -56,6 +61,7 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
         return Err(BadConfiguration::of(&report.problems));
     }
     BadConfiguration::unless_none(&settings.door_problems(&report.flows))?;
+    BadConfiguration::unless_none(&settings.system_problems(&report.flows))?;
     let schema_ids = settings.schema_ids(&schemas).map_err(|problems| BadConfiguration::of(&problems))?;
     Ok(Setup { settings, flows: report.flows, schema_ids })
 }
@@ -68,6 +74,7 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
 pub(crate) fn check(config: &Path) -> anyhow::Result<()> {
     let setup = load(config)?;
     engine(&setup.settings.engine)?;
+    systems(&setup.settings.systems)?;
     BadConfiguration::unless_none(&models::problems(&setup.flows, setup.settings.engine.dialect)?)?;
     for flow in &setup.flows {
         println!(
@@ -134,6 +141,39 @@ pub(crate) fn engine(settings: &EngineSettings) -> Result<Engine, BadConfigurati
         bpmn_error: settings.job_paths.bpmn_error.clone(),
     };
     Engine::new(client).map_err(|error| BadConfiguration(format!("[engine]: {error}")))
+}
+
+/// The clients of the business systems, in the order of the settings.
+///
+/// # Errors
+/// [`BadConfiguration`] when the settings of one make no client.
+pub(crate) fn systems(settings: &[SystemSettings]) -> Result<Vec<Arc<System>>, BadConfiguration> {
+    let client = |settings: &SystemSettings| {
+        let auth = match settings.auth.clone() {
+            SystemAuth::None => system_client::Auth::None,
+            SystemAuth::Bearer(token) => system_client::Auth::Bearer(token),
+            SystemAuth::Basic { username, password } => system_client::Auth::Basic { username, password },
+            SystemAuth::ApiKey { header, key } => system_client::Auth::ApiKey { header, key },
+            SystemAuth::ClientCredentials { token_url, client_id, client_secret, scope } => {
+                system_client::Auth::ClientCredentials { token_url, client_id, client_secret, scope }
+            }
+        };
+        let settings = system_client::Settings {
+            name: settings.name.clone(),
+            url: settings.url.clone(),
+            auth,
+            idempotency_header: settings.idempotency_header.clone(),
+            request_timeout: settings.request_timeout,
+            connect_timeout: settings.connect_timeout,
+            max_answer: settings.max_answer,
+            max_document: settings.max_document,
+            probe: settings.probe.clone(),
+            identity: settings.identity.clone(),
+            authorities: settings.authorities.as_ref().map(|pem| pem.expose_secret().to_owned()),
+        };
+        System::new(&settings).map(Arc::new).map_err(|error| BadConfiguration(error.to_string()))
+    };
+    settings.iter().map(client).collect()
 }
 
 /// The librdkafka properties, secrets included: for clients only, never for a log.

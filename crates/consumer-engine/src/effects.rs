@@ -7,7 +7,9 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use event_model::{NextOffset, Partition};
-use flow_core::{Answer, Batch, Call, Effect, Failure, Fault, Input, Moment, RecordId, Resolution, Restored, TopicId};
+use flow_core::{
+    Answer, Batch, Call, Effect, EndpointId, Failure, Fault, Input, Moment, RecordId, Resolution, Restored, TopicId,
+};
 use futures::FutureExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -28,7 +30,7 @@ const RESTORE_AGAIN: Duration = Duration::from_secs(1);
 /// What tasks and threads tell the loop.
 pub(crate) enum Done<O> {
     Finished(RecordId, Answer<O>),
-    Probed(Result<(), Failure>),
+    Probed(EndpointId, Result<(), Failure>),
     Restored(Partition, Restored, Epoch),
     LogEnds(Partition, Vec<(TopicId, NextOffset)>, Epoch),
     Ranges(Partition, Vec<(TopicId, NextOffset, NextOffset)>, Epoch),
@@ -51,8 +53,8 @@ pub(crate) struct Performer<H: Handler> {
     pub origin: Instant,
     pub restorer: Restorer,
     pub telemetry: Arc<Telemetry>,
-    /// The name of the endpoint.
-    pub endpoint: Arc<str>,
+    /// The names of the endpoints, by their ids.
+    pub endpoints: Vec<Arc<str>>,
     /// Callbacks and the shutdown that wait for partitions to be released.
     pub waiting: Vec<std_mpsc::SyncSender<()>>,
     pub epochs: HashMap<Partition, Epoch>,
@@ -65,7 +67,7 @@ impl<H: Handler> Performer<H> {
     pub(crate) fn perform(&mut self, effect: Effect<H::Work, H::Output>) -> Result<(), EngineError> {
         match effect {
             Effect::Call { id, work, call, until } => self.call(id, work, call, until),
-            Effect::Probe => self.probe(),
+            Effect::Probe(endpoint) => self.probe(endpoint),
             Effect::Commit(batch) => return self.commit(batch),
             Effect::LogEnds(partition) => self.log_ends(partition),
             Effect::Ranges(partition) => self.ranges(partition),
@@ -84,7 +86,7 @@ impl<H: Handler> Performer<H> {
                     self.given_up += 1;
                 }
             }
-            Effect::Notice(notice) => self.telemetry.notice(&self.flow, &self.endpoint, &self.topics, notice),
+            Effect::Notice(notice) => self.telemetry.notice(&self.flow, &self.endpoints, &self.topics, notice),
         }
         Ok(())
     }
@@ -101,7 +103,7 @@ impl<H: Handler> Performer<H> {
         let now = |partition: Partition| self.epochs.get(&partition).copied().unwrap_or_default();
         match done {
             Done::Finished(id, answer) => Some(Input::Finished(id, answer)),
-            Done::Probed(result) => Some(Input::Probed(result)),
+            Done::Probed(endpoint, result) => Some(Input::Probed(endpoint, result)),
             Done::Restored(partition, restored, epoch) => {
                 (now(partition) == epoch).then_some(Input::Restored(partition, restored))
             }
@@ -167,17 +169,17 @@ impl<H: Handler> Performer<H> {
         });
     }
 
-    fn probe(&self) {
+    fn probe(&self, endpoint: EndpointId) {
         let (handler, done) = (self.handler.clone(), self.done.clone());
         tokio::spawn(async move {
-            let result = AssertUnwindSafe(handler.probe()).catch_unwind().await.unwrap_or_else(|_| {
+            let result = AssertUnwindSafe(handler.probe(endpoint)).catch_unwind().await.unwrap_or_else(|_| {
                 Err(Failure {
                     fault: Fault::BadAnswer,
                     detail: "the probe panicked; see the log".into(),
                     retry_after: None,
                 })
             });
-            let _ = done.send(Done::Probed(result));
+            let _ = done.send(Done::Probed(endpoint, result));
         });
     }
 

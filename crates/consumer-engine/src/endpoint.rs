@@ -1,21 +1,22 @@
-//! An endpoint that several flows of the process share: one state machine behind one lock, one clock for all of them, and a bell
+//! Endpoints that several flows of the process share: one state machine each behind a lock, one clock for all of them, and a bell
 //! for each flow that waits.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use flow_core::{EndpointPolicy, EndpointView, Moment, Seat};
 use tokio::sync::Notify;
+
+/// Where the clock of all flows and endpoints begins.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What every flow that calls the same URLs with the same credentials is given.
 ///
 /// The lock is held for the moment of a step, never across an await.
 pub struct Endpoint {
     name: Arc<str>,
-    /// Where the clock of all flows begins.
-    origin: Instant,
     state: Mutex<State>,
 }
 
@@ -28,7 +29,7 @@ impl Endpoint {
     /// An endpoint that nobody uses yet; `name` is its label in metrics and log lines.
     pub fn new(name: &str, policy: EndpointPolicy) -> Arc<Endpoint> {
         let state = State { core: flow_core::Endpoint::new(policy), bells: HashMap::new() };
-        Arc::new(Endpoint { name: name.into(), origin: Instant::now(), state: Mutex::new(state) })
+        Arc::new(Endpoint { name: name.into(), state: Mutex::new(state) })
     }
 
     /// Its label in metrics and log lines.
@@ -51,75 +52,89 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A flow's place at its endpoint; given up when dropped, with whatever permits it still has.
-pub(crate) struct Place {
-    endpoint: Arc<Endpoint>,
-    seat: Seat,
+/// A flow's places at its endpoints; given up when dropped, with whatever permits it still has.
+pub(crate) struct Places {
+    places: Vec<(Arc<Endpoint>, Seat)>,
     bell: Arc<Notify>,
 }
 
-impl Place {
-    pub(crate) fn take(endpoint: &Arc<Endpoint>, weight: u32) -> Place {
+impl Places {
+    /// `endpoints`: the engine, then the systems in an order that is the same for all flows, because they are locked in it.
+    pub(crate) fn take(endpoints: &[Arc<Endpoint>], weight: u32) -> Places {
         let bell = Arc::new(Notify::new());
-        let mut state = endpoint.lock();
-        let seat = state.core.join(weight);
-        state.bells.insert(seat, bell.clone());
-        drop(state);
-        Place { endpoint: endpoint.clone(), seat, bell }
+        let take = |endpoint: &Arc<Endpoint>| {
+            let mut state = endpoint.lock();
+            let seat = state.core.join(weight);
+            state.bells.insert(seat, bell.clone());
+            (endpoint.clone(), seat)
+        };
+        Places { places: endpoints.iter().map(take).collect(), bell: bell.clone() }
     }
 
-    pub(crate) fn seat(&self) -> Seat {
-        self.seat
+    pub(crate) fn seats(&self) -> impl Iterator<Item = Seat> {
+        self.places.iter().map(|(_, seat)| *seat)
     }
 
-    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.places.iter().map(|(endpoint, _)| endpoint)
     }
 
     /// Where the clock begins.
-    pub(crate) fn origin(&self) -> Instant {
-        self.endpoint.origin
+    pub(crate) fn origin() -> Instant {
+        *ORIGIN
     }
 
-    /// One step of the flow. The time is taken under the lock: for the endpoint it never goes back.
-    pub(crate) fn step<R>(&self, step: impl FnOnce(Moment, &mut flow_core::Endpoint) -> R) -> R {
-        let mut state = self.endpoint.lock();
-        let now = Moment::after_origin(self.endpoint.origin.elapsed());
-        let result = step(now, &mut state.core);
-        self.ring(&state);
+    /// One step of the flow. The time is taken under the locks: for an endpoint it never goes back.
+    pub(crate) fn step<R>(&self, step: impl FnOnce(Moment, &mut [&mut flow_core::Endpoint]) -> R) -> R {
+        let mut states = self.lock();
+        let now = Moment::after_origin(ORIGIN.elapsed());
+        let mut cores: Vec<&mut flow_core::Endpoint> = states.iter_mut().map(|state| &mut state.core).collect();
+        let result = step(now, &mut cores);
+        for (state, (_, seat)) in states.iter().zip(&self.places) {
+            ring(state, *seat);
+        }
         result
     }
 
-    pub(crate) fn read<R>(&self, read: impl FnOnce(&flow_core::Endpoint) -> R) -> R {
-        read(&self.endpoint.lock().core)
+    pub(crate) fn deadline<W: Clone, O>(&self, flow: &flow_core::Flow<W, O>) -> Option<Moment> {
+        let states = self.lock();
+        flow.deadline(states.iter().map(|state| &state.core))
     }
 
-    /// Another flow's step made room for this one, or moved the gate.
+    /// Another flow's step made room for this one, or moved a gate.
     pub(crate) async fn woken(&self) {
         self.bell.notified().await;
     }
 
     /// The flow makes no call any more; others need not wait for it.
     pub(crate) fn rest(&self) {
-        let mut state = self.endpoint.lock();
-        state.core.rest(self.seat);
-        self.ring(&state);
+        for (endpoint, seat) in &self.places {
+            let mut state = endpoint.lock();
+            state.core.rest(*seat);
+            ring(&state, *seat);
+        }
     }
 
-    fn ring(&self, state: &State) {
-        for seat in state.core.wakes(self.seat) {
-            if let Some(bell) = state.bells.get(&seat) {
-                bell.notify_one();
-            }
+    fn lock(&self) -> Vec<MutexGuard<'_, State>> {
+        self.places.iter().map(|(endpoint, _)| endpoint.lock()).collect()
+    }
+}
+
+fn ring(state: &State, but: Seat) {
+    for seat in state.core.wakes(but) {
+        if let Some(bell) = state.bells.get(&seat) {
+            bell.notify_one();
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Places {
     fn drop(&mut self) {
-        let mut state = self.endpoint.lock();
-        state.core.leave(self.seat);
-        state.bells.remove(&self.seat);
-        self.ring(&state);
+        for (endpoint, seat) in &self.places {
+            let mut state = endpoint.lock();
+            state.core.leave(*seat);
+            state.bells.remove(seat);
+            ring(&state, *seat);
+        }
     }
 }

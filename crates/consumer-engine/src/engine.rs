@@ -17,7 +17,7 @@ use crate::committer::{Committer, Outcome};
 use crate::context::Membership;
 use crate::control;
 use crate::effects::{Done, Performer};
-use crate::endpoint::{Endpoint, Place};
+use crate::endpoint::{Endpoint, Places};
 use crate::error::EngineError;
 use crate::handler::Handler;
 use crate::layout::Layout;
@@ -35,13 +35,14 @@ const RESTART_AFTER: Duration = Duration::from_secs(1);
 const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Runs a flow until `shutdown` turns true, with a new consumer and producer whenever the old ones are out (fenced, fatal).
+/// `endpoints`: the engine, then the systems that the flow's jobs call, in an order that is the same for all flows of the process.
 ///
 /// # Errors
 /// What keeps the flow from its first start: settings that make no client, a cluster that refuses. Once it ran, whatever comes is
 /// tried again, so that an outage of Kafka ends nothing.
 pub async fn run<H: Handler>(
     settings: Settings,
-    endpoint: Arc<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
     handler: Arc<H>,
     telemetry: Arc<Telemetry>,
     status: watch::Sender<Status>,
@@ -50,7 +51,7 @@ pub async fn run<H: Handler>(
     let settings = Arc::new(settings);
     let mut has_run = false;
     loop {
-        let start = Engine::start(settings.clone(), &endpoint, handler.clone(), telemetry.clone(), &status);
+        let start = Engine::start(settings.clone(), &endpoints, handler.clone(), telemetry.clone(), &status);
         let started = tokio::select! {
             started = start => started,
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
@@ -78,7 +79,7 @@ pub async fn run<H: Handler>(
 struct Engine<'a, H: Handler> {
     settings: Arc<Settings>,
     flow: Flow<H::Work, H::Output>,
-    place: Place,
+    places: Places,
     effects: Vec<Effect<H::Work, H::Output>>,
     performer: Performer<H>,
     reads: mpsc::Receiver<Read<H::Work>>,
@@ -97,7 +98,7 @@ struct Engine<'a, H: Handler> {
 impl<'a, H: Handler> Engine<'a, H> {
     async fn start(
         settings: Arc<Settings>,
-        endpoint: &Arc<Endpoint>,
+        endpoints: &[Arc<Endpoint>],
         handler: Arc<H>,
         telemetry: Arc<Telemetry>,
         status: &'a watch::Sender<Status>,
@@ -113,8 +114,8 @@ impl<'a, H: Handler> Engine<'a, H> {
         let (commands, command_receiver) = std_mpsc::channel();
         let (batches, batch_receiver) = std_mpsc::channel();
         let log_ends = LogEnds::default();
-        let place = Place::take(endpoint, settings.weight);
-        let origin = place.origin();
+        let places = Places::take(endpoints, settings.weight);
+        let origin = Places::origin();
         let membership = Membership {
             flow: flow.clone(),
             topics: by_name,
@@ -182,15 +183,15 @@ impl<'a, H: Handler> Engine<'a, H> {
             origin,
             restorer,
             telemetry,
-            endpoint: endpoint.name().clone(),
+            endpoints: endpoints.iter().map(|endpoint| endpoint.name().clone()).collect(),
             waiting: Vec::new(),
             epochs: HashMap::new(),
             released: false,
             given_up: 0,
         };
         Ok(Engine {
-            flow: Flow::new(settings.flow_core.clone(), place.seat()),
-            place,
+            flow: Flow::new(settings.flow_core.clone(), places.seats()),
+            places,
             effects: Vec::new(),
             performer,
             reads,
@@ -220,10 +221,7 @@ impl<'a, H: Handler> Engine<'a, H> {
         let mut tick = tokio::time::interval(STATUS_EVERY);
         let mut done = Vec::new();
         loop {
-            let deadline = self
-                .place
-                .read(|endpoint| self.flow.deadline(endpoint))
-                .map(|moment| self.origin + moment.since(Moment::ORIGIN));
+            let deadline = self.places.deadline(&self.flow).map(|moment| self.origin + moment.since(Moment::ORIGIN));
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop), if !self.stopping => {
                     tracing::info!(flow = %self.settings.flow, "shutting down: finishing what is in flight");
@@ -248,7 +246,7 @@ impl<'a, H: Handler> Engine<'a, H> {
                     None => return Err(EngineError::ThreadGone { flow: self.settings.flow.to_string(), thread: "reader" }),
                 },
                 () = until(deadline) => self.step(Input::Tick)?,
-                () = self.place.woken() => self.step(Input::Tick)?,
+                () = self.places.woken() => self.step(Input::Tick)?,
                 _ = tick.tick() => self.show(),
             }
             if self.stopping && self.performer.released {
@@ -313,7 +311,7 @@ impl<'a, H: Handler> Engine<'a, H> {
     }
 
     fn step(&mut self, input: Input<H::Work, H::Output>) -> Result<(), EngineError> {
-        self.place.step(|now, endpoint| self.flow.step(now, input, endpoint, &mut self.effects));
+        self.places.step(|now, endpoints| self.flow.step(now, input, endpoints, &mut self.effects));
         for effect in self.effects.drain(..) {
             self.performer.perform(effect)?;
         }
@@ -325,11 +323,11 @@ impl<'a, H: Handler> Engine<'a, H> {
             let lag = self.log_ends.lag(&view);
             PartitionStatus { view, lag }
         });
-        let endpoint = self.place.endpoint().view();
+        let endpoints: Vec<_> = self.places.endpoints().map(|endpoint| (endpoint.name(), endpoint.view())).collect();
         let status = Status {
             partitions: partitions.collect(),
             in_flight: self.flow.in_flight(),
-            gate_open: endpoint.closed.is_none(),
+            open: endpoints.iter().map(|(_, view)| view.closed.is_none()).collect(),
             misfit: self.layout.misfit(),
             awaiting_word: self.flow.awaiting_word(),
             storm: self.flow.storm_guard_is_tripped(),
@@ -339,15 +337,17 @@ impl<'a, H: Handler> Engine<'a, H> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         self.performer.telemetry.show(&self.settings.flow, &self.performer.topics, &status, now_ms);
-        self.performer.telemetry.show_endpoint(self.place.endpoint().name(), endpoint);
+        for (name, view) in endpoints {
+            self.performer.telemetry.show_endpoint(name, view);
+        }
         self.status.send_replace(status);
     }
 
     /// Leaves the group and joins the threads, bounded. Records that the loop does not take any more are the next owner's.
     async fn end(self) {
-        let Engine { flow, place, performer, mut done, mut reads, threads, settings, stop, status, .. } = self;
+        let Engine { flow, places, performer, mut done, mut reads, threads, settings, stop, status, .. } = self;
         stop.store(true, Ordering::Relaxed);
-        place.rest();
+        places.rest();
         for view in flow.partitions() {
             performer.telemetry.gone(&settings.flow, &performer.topics, view.partition.get());
         }
@@ -361,7 +361,7 @@ impl<'a, H: Handler> Engine<'a, H> {
             while in_flight > 0 && done.recv().await.is_some() {
                 in_flight -= 1;
             }
-            drop(place);
+            drop(places);
             // The leave runs a revoke callback that waits for its answer.
             while let Some(read) = reads.recv().await {
                 if let Read::Revoked(_, callback) = read {

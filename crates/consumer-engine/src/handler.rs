@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use event_model::{OutgoingRecord, Record};
-use flow_core::{Answer, Call, EventHash, Failure, LaneKey, Letter, Plan, Resolved, TopicId};
+use flow_core::{Answer, Call, EndpointId, EventHash, Failure, LaneKey, Letter, Plan, Resolved, TopicId};
 use tokio::time::Instant;
 
 /// What decoding made of a record.
@@ -51,7 +51,7 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Answer<Self::Output>> + Send;
 
     /// A cheap read that shows whether the endpoint is well and lets us in.
-    fn probe(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn probe(&self, endpoint: EndpointId) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The records that the resolution's transaction writes: replies, dead letters. Runs on the committer thread, and
     /// gives the same records for the same resolution when a transaction is repeated.

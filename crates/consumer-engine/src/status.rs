@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use event_model::Partition;
-use flow_core::{PartitionView, TopicId};
+use flow_core::{EndpointId, PartitionView, TopicId};
 
 /// A snapshot of one flow on this worker, taken about once a second.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +13,8 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// Calls in flight.
     pub in_flight: usize,
-    /// Whether calls may leave towards the engine.
-    pub gate_open: bool,
+    /// By endpoint: whether calls may leave.
+    pub open: Vec<bool>,
     /// Why nothing is worked on: the partition counts of the flow's topics.
     pub misfit: Option<String>,
     /// Partitions that wait for an operator to accept a loss.
@@ -28,6 +28,11 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whether calls may leave towards the endpoint.
+    pub fn is_open(&self, endpoint: EndpointId) -> bool {
+        self.open.get(usize::from(endpoint.0)).copied().unwrap_or_default()
+    }
+
     /// Whether this worker holds the partition.
     pub fn holds(&self, partition: Partition) -> bool {
         self.partitions.iter().any(|status| status.view.partition == partition)

@@ -6,7 +6,7 @@ mod notices;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_core::{EndpointView, Progressed};
+use flow_core::{EndpointId, EndpointView, Progressed};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -226,7 +226,7 @@ impl Telemetry {
     /// Shows the snapshot.
     pub(crate) fn show(&self, flow: &str, topics: &[Arc<str>], status: &Status, now_ms: i64) {
         self.in_flight.get_or_create(&of_flow(flow)).set(status.in_flight as i64);
-        self.gate_open.get_or_create(&of_flow(flow)).set(i64::from(status.gate_open));
+        self.gate_open.get_or_create(&of_flow(flow)).set(i64::from(status.is_open(EndpointId::ENGINE)));
         self.storm.get_or_create(&of_flow(flow)).set(i64::from(status.storm));
         self.flow_paused.get_or_create(&of_flow(flow)).set(i64::from(status.paused));
         self.keys_paused.get_or_create(&of_flow(flow)).set(i64::try_from(status.paused_keys).unwrap_or(i64::MAX));

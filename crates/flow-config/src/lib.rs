@@ -20,12 +20,14 @@ pub use check::{CheckReport, check};
 pub use environment::Environment;
 pub use expression::Expression;
 pub use flow::{
-    Action, Compensate, Flow, Job, LaneKey, Limits, OnExhausted, OnLost, OnNull, PlanError, Planned, PlannedAction,
-    Publish, Reply, Source, StartFrom, Step, StormGuard, Variables,
+    Action, Compensate, Flow, Job, JobWork, LaneKey, Limits, Method, OnExhausted, OnLost, OnNull, PlanError, Planned,
+    PlannedAction, PlannedCall, Publication, Reply, Source, StartFrom, Step, StormGuard, SystemAnswer, SystemCall,
+    Variables,
 };
 pub use problem::Problem;
 pub use settings::{
     AuditSettings, Credentials, Delivery, Dialect, DoorLock, DoorSettings, EngineSettings, EngineUrls, GroupProtocol,
-    IntakeSettings, JobPaths, JobSettings, KafkaSettings, LEASE_TERM, PropertyValue, Settings,
+    IntakeSettings, JobPaths, JobSettings, KafkaSettings, LEASE_TERM, PropertyValue, Settings, SystemAuth,
+    SystemSettings,
 };
 pub use translate::translate;

@@ -55,7 +55,7 @@ broken! {
     a_key_is_never_null: "key-may-be-null";
     a_schema_that_does_not_exist_is_named_with_the_nearest: "unknown-schema";
     names_must_stand_in_the_model: "not-in-the-model";
-    a_later_feature_is_refused_clearly: "call-is-not-there-yet";
+    what_a_job_asks_of_a_system_is_checked: "wrong-call";
     all_mistakes_are_reported_at_once: "many-mistakes";
 }
 

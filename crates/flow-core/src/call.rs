@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-/// A single call to the engine.
+use crate::input::EndpointId;
+
+/// A single call to the engine, or to a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Start the instance.
@@ -22,6 +24,10 @@ pub enum Call {
     Gather,
     /// Complete the job whose outcome is committed.
     CompleteJob,
+    /// Ask a system, under the job's idempotency key.
+    Request(EndpointId),
+    /// Complete the job with what the system answered.
+    GiveResult,
     /// Give the job back as failed for good: its outcome is a dead letter.
     FailJob,
     /// List the root instances that carry the event's mark.
@@ -42,10 +48,21 @@ pub enum Scope {
 }
 
 impl Call {
-    /// Whether the call changes something in the engine.
+    /// Whose it is to answer the call.
+    pub fn endpoint(&self) -> EndpointId {
+        match self {
+            Call::Request(system) => *system,
+            Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Look(_) | Call::Gather => EndpointId::ENGINE,
+            Call::CompleteJob | Call::GiveResult | Call::FailJob => EndpointId::ENGINE,
+            Call::Count(_) | Call::Delete(_) => EndpointId::ENGINE,
+        }
+    }
+
+    /// Whether the call changes something in the engine, or in a system.
     pub fn has_effect(&self) -> bool {
         match self {
             Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => true,
+            Call::Request(_) | Call::GiveResult => true,
             Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
         }
     }
@@ -55,7 +72,17 @@ impl Call {
         match self {
             Call::CompleteJob | Call::FailJob => true,
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Look(_) | Call::Gather => false,
+            Call::Request(_) | Call::GiveResult => false,
             Call::Count(_) | Call::Delete(_) => false,
+        }
+    }
+
+    /// Whether an unclear answer leaves the effect in doubt. What the other side knows by its id is harmless when repeated.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        match self {
+            Call::Act | Call::ActOn(_) | Call::Delete(_) => true,
+            Call::CompleteJob | Call::FailJob | Call::Request(_) | Call::GiveResult => false,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
         }
     }
 
@@ -63,8 +90,8 @@ impl Call {
     pub fn needs_lease(&self) -> bool {
         match self {
             Call::Act | Call::ActOn(_) => true,
-            // Harmless when repeated: the engine knows the job, and the instance, by its id.
-            Call::CompleteJob | Call::FailJob | Call::Delete(_) => false,
+            // Harmless when repeated: the engine knows the job, and the instance, by its id, and a system the request by its key.
+            Call::CompleteJob | Call::FailJob | Call::Delete(_) | Call::Request(_) | Call::GiveResult => false,
             Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
         }
     }
@@ -77,6 +104,7 @@ impl Call {
             Call::Locate { .. } | Call::Look(Scope::Everywhere) => 2,
             Call::Look(Scope::Running | Scope::History) | Call::Count(_) => 1,
             Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => 1,
+            Call::Request(_) | Call::GiveResult => 1,
         }
     }
 
@@ -91,6 +119,8 @@ impl Call {
             Call::Look(Scope::History) => "look_history",
             Call::Gather => "gather",
             Call::CompleteJob => "complete_job",
+            Call::Request(_) => "request",
+            Call::GiveResult => "give_result",
             Call::FailJob => "fail_job",
             Call::Count(_) => "count",
             Call::Delete(_) => "delete",

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::call::Call;
 use crate::fate::{Fault, Reason};
 use crate::gate::Closed;
-use crate::input::{RecordId, TopicId};
+use crate::input::{EndpointId, RecordId, TopicId};
 use crate::limiter::Pressure;
 use crate::position::{Loss, Surprise};
 use crate::storm_guard::Storm;
@@ -30,7 +30,7 @@ pub enum Effect<W, O> {
         until: Option<Moment>,
     },
     /// Perform a harmless read of the endpoint; answer with `Probed`.
-    Probe,
+    Probe(EndpointId),
     /// Write a batch in one transaction; answer with `Committed` or `CommitFailed`.
     Commit(Batch<W, O>),
     /// Read what Kafka knows of the partition, in this order: the committed offsets of every topic (read_committed), the ends of
@@ -91,6 +91,8 @@ pub enum Notice {
     },
     /// The endpoint's gate closed: no call leaves until it opens.
     GateClosed {
+        /// Whose.
+        endpoint: EndpointId,
         /// Why.
         why: Closed,
         /// What the other side said.
@@ -100,6 +102,8 @@ pub enum Notice {
     },
     /// A probe failed; the endpoint's gate stays closed.
     ProbeFailed {
+        /// Whose.
+        endpoint: EndpointId,
         /// What the other side said.
         detail: String,
         /// How long until the next probe.
@@ -107,11 +111,15 @@ pub enum Notice {
     },
     /// The gate is open again.
     GateOpened {
+        /// Whose.
+        endpoint: EndpointId,
         /// How long it was closed.
         after: Duration,
     },
     /// The endpoint takes fewer calls at once than before.
     LimitCut {
+        /// Whose.
+        endpoint: EndpointId,
         /// Why.
         why: Pressure,
         /// How many may be in flight now.

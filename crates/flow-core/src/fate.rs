@@ -48,7 +48,7 @@ pub enum Fault {
 pub struct Reason(std::borrow::Cow<'static, str>);
 
 impl Reason {
-    /// The engine refused the command for good.
+    /// The engine, or a system, refused the command for good.
     pub const REFUSED: Reason = Reason::code("engine-refused");
     /// The engine, or a system in front of it, found the request too large.
     pub const TOO_LARGE: Reason = Reason::code("too-large");
@@ -143,7 +143,7 @@ pub(crate) fn health(fault: Fault) -> Health {
 
 /// What follows when `call` of `command` failed with `fault`. Reads are never ambiguous: they have no effect.
 pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
-    let ambiguous = call.has_effect();
+    let ambiguous = call.leaves_doubt();
     let endpoint = |ambiguous| Fate::Retry { blame: Blame::Endpoint, ambiguous };
     let record = |ambiguous| Fate::Retry { blame: Blame::Record, ambiguous };
     match fault {
@@ -157,7 +157,7 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
         Fault::NotFound => match command {
             // The execution or instance went away between locating and acting: look again, it may have been us.
             Command::Message { .. } | Command::Terminate => record(ambiguous),
-            Command::Start | Command::Publish => Fate::Reject(Reason::NOT_FOUND),
+            Command::Start | Command::Publish | Command::Request { .. } => Fate::Reject(Reason::NOT_FOUND),
         },
         Fault::Unauthorized | Fault::Forbidden => Fate::Pause,
         Fault::Refused => Fate::Reject(Reason::REFUSED),

@@ -22,7 +22,7 @@ use crate::effect::{Effect, Notice};
 use crate::endpoint::{Endpoint, Permit, Probed, Seat};
 use crate::gate::Polled;
 use crate::guards::{Guard, holds};
-use crate::input::{Input, LaneKey, Letter, Plan, RecordId, TopicId};
+use crate::input::{EndpointId, Input, LaneKey, Letter, Plan, RecordId, TopicId};
 use crate::lanes::Turn;
 use crate::ledger::EventHash;
 use crate::ownership::{Ownership, Phase};
@@ -86,7 +86,6 @@ pub struct Flow<W, O> {
     bounds: Bounds,
     partitions: BTreeMap<Partition, Ownership>,
     records: HashMap<RecordId, Entry<W>>,
-    ready: VecDeque<RecordId>,
     /// Records whose call waits for a lease.
     unleased: VecDeque<RecordId>,
     timers: BinaryHeap<Reverse<(Moment, Timer)>>,
@@ -95,10 +94,10 @@ pub struct Flow<W, O> {
     orphans: HashMap<RecordId, Contest<W>>,
     /// Until when the last accepted `send_offsets` lets us dispatch.
     leased_until: Moment,
-    /// The flow's place at its endpoint.
-    seat: Seat,
+    /// The endpoints that it calls, by their ids.
+    endpoints: Vec<Called>,
     /// Calls in flight.
-    calls: HashMap<RecordId, Permit>,
+    calls: HashMap<RecordId, (EndpointId, Permit)>,
     storm: StormGuard,
     pauses: Pauses,
     /// What waits for the storm guard or for an operator: records whose call is ready, and those whose turn has come to become dead letters.
@@ -112,6 +111,15 @@ pub struct Flow<W, O> {
     commit_failures: u32,
     next_id: u64,
     dice: Dice,
+}
+
+/// An endpoint as the flow uses it.
+#[derive(Debug)]
+struct Called {
+    seat: Seat,
+    /// Records, and looks for doubles, whose call may leave when there is room.
+    ready: VecDeque<RecordId>,
+    in_flight: usize,
 }
 
 /// A record that was delivered and is not yet committed.
@@ -184,6 +192,14 @@ enum State {
 }
 
 impl State {
+    /// The endpoint of its call; without one it is the engine's.
+    fn endpoint(&self) -> EndpointId {
+        match self {
+            State::Ready(call) | State::Calling(call) | State::Waiting(call) => call.endpoint(),
+            State::Queued | State::Settled => EndpointId::ENGINE,
+        }
+    }
+
     /// Whether the record stays with us while its partition is given back: its call is under way, or its resolution is ours to
     /// commit, or its job ours to end.
     fn holds_on(&self) -> bool {
@@ -219,8 +235,9 @@ pub struct PartitionView {
 }
 
 impl<W: Clone, O> Flow<W, O> {
-    /// A flow that holds no partition yet, and has joined its endpoint.
-    pub fn new(settings: Settings, seat: Seat) -> Flow<W, O> {
+    /// A flow that holds no partition yet, and has joined its endpoints: the engine, then the systems that its jobs call.
+    pub fn new(settings: Settings, seats: impl IntoIterator<Item = Seat>) -> Flow<W, O> {
+        let endpoints = seats.into_iter().map(|seat| Called { seat, ready: VecDeque::new(), in_flight: 0 });
         let bounds = Bounds {
             retry: settings.retry,
             hold: settings.hold,
@@ -232,13 +249,12 @@ impl<W: Clone, O> Flow<W, O> {
             bounds,
             partitions: BTreeMap::new(),
             records: HashMap::new(),
-            ready: VecDeque::new(),
             unleased: VecDeque::new(),
             timers: BinaryHeap::new(),
             contests: HashMap::new(),
             orphans: HashMap::new(),
             leased_until: Moment::ORIGIN,
-            seat,
+            endpoints: endpoints.collect(),
             calls: HashMap::new(),
             storm: StormGuard::new(settings.storm),
             pauses: Pauses::default(),
@@ -254,11 +270,19 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    /// Takes what happened at `now` and appends what is to be done to `effects`. `endpoint` is the one that the flow joined; times
-    /// of all flows that share it are of one clock, and never go back.
-    pub fn step(&mut self, now: Moment, input: Input<W, O>, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
-        endpoint.advance(now);
-        self.storm.advance(endpoint.gate.healthy(), self.pauses.holds_flow());
+    /// Takes what happened at `now` and appends what is to be done to `effects`. `endpoints` are those that the flow joined, in the same
+    /// order; times of all flows that share one are of one clock, and never go back.
+    pub fn step(
+        &mut self,
+        now: Moment,
+        input: Input<W, O>,
+        endpoints: &mut [&mut Endpoint],
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
+        for endpoint in endpoints.iter_mut() {
+            endpoint.advance(now);
+        }
+        self.storm.advance(endpoints.iter().map(|endpoint| endpoint.gate.healthy()), self.pauses.holds_flow());
         match input {
             Input::Assigned(partitions) => self.assigned(now, partitions, effects),
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
@@ -271,8 +295,8 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Started(partition) => self.started(partition, effects),
             Input::Records(delivered) => self.delivered(now, delivered, effects),
             Input::ReachedEnd(topic, partition, position) => self.reached_end(topic, partition, position),
-            Input::Finished(id, answer) => self.finished(now, id, answer, endpoint, effects),
-            Input::Probed(result) => self.probed(result, endpoint, effects),
+            Input::Finished(id, answer) => self.finished(now, id, answer, endpoints, effects),
+            Input::Probed(id, result) => self.probed(id, result, endpoints, effects),
             Input::Committed(batch, sent_at) => self.committed(now, batch, sent_at, effects),
             Input::CommitFailed(batch, fault) => self.commit_failed(now, batch, fault, effects),
             Input::Control(asked) => self.control(now, asked, effects),
@@ -280,16 +304,16 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Shutdown { within } => self.shutdown(now, within),
             Input::Tick => {}
         }
-        self.poll_gate(endpoint, effects);
+        self.poll_gates(endpoints, effects);
         self.fire_timers(now, effects);
         self.poll_storm(now, effects);
-        self.dispatch(now, endpoint, effects);
+        self.dispatch(now, endpoints, effects);
         self.close_batch(now, effects);
         self.release(now, effects);
     }
 
     /// When to step again with a `Tick`, if nothing else happens before.
-    pub fn deadline(&self, endpoint: &Endpoint) -> Option<Moment> {
+    pub fn deadline<'e>(&self, endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Option<Moment> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let draining = self.releasing.is_some().then_some(&self.partitions).into_iter().flat_map(BTreeMap::values);
         let drain = draining.filter_map(|owned| match owned.phase {
@@ -297,13 +321,18 @@ impl<W: Clone, O> Flow<W, O> {
             Phase::Partial | Phase::Halted | Phase::Restoring | Phase::Lost | Phase::Starting | Phase::Active => None,
         });
         let trial = self.storm.deadline().filter(|_| !self.guarded.is_empty() && !self.pauses.holds_flow());
-        let endpoint = endpoint.deadline(self.seat);
-        [timer, trial, endpoint, self.gathering.deadline()].into_iter().flatten().chain(drain).min()
+        let endpoints = self.endpoints.iter().zip(endpoints).filter_map(|(own, endpoint)| endpoint.deadline(own.seat));
+        [timer, trial, self.gathering.deadline()].into_iter().flatten().chain(endpoints).chain(drain).min()
     }
 
-    /// Calls in flight.
+    /// Calls in flight, to all endpoints.
     pub fn in_flight(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Calls in flight to one of the endpoints.
+    pub fn in_flight_to(&self, endpoint: EndpointId) -> usize {
+        self.endpoints.get(endpoint.index()).map_or(0, |own| own.in_flight)
     }
 
     /// Partitions that wait for an operator to accept a loss.
@@ -338,23 +367,47 @@ impl<W: Clone, O> Flow<W, O> {
         self.partitions.iter().filter(|(_, owned)| owned.phase == Phase::Active).map(view).collect()
     }
 
-    fn poll_gate(&mut self, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
-        match endpoint.poll(self.seat) {
-            Polled::Nothing => {}
-            Polled::ProbeDue => effects.push(Effect::Probe),
-            Polled::Opened(after) => effects.push(Effect::Notice(Notice::GateOpened { after })),
+    fn poll_gates(&mut self, endpoints: &mut [&mut Endpoint], effects: &mut Vec<Effect<W, O>>) {
+        for (index, (own, endpoint)) in self.endpoints.iter().zip(endpoints).enumerate() {
+            let id = EndpointId(index as u8);
+            match endpoint.poll(own.seat) {
+                Polled::Nothing => {}
+                Polled::ProbeDue => effects.push(Effect::Probe(id)),
+                Polled::Opened(after) => effects.push(Effect::Notice(Notice::GateOpened { endpoint: id, after })),
+            }
         }
     }
 
-    fn probed(&mut self, result: Result<(), crate::Failure>, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+    fn probed(
+        &mut self,
+        id: EndpointId,
+        result: Result<(), crate::Failure>,
+        endpoints: &mut [&mut Endpoint],
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
+        let Some(endpoint) = endpoints.get_mut(id.index()) else { return };
         let notice = match endpoint.probed(&result, &mut self.dice) {
             Probed::Nothing => return,
-            Probed::Opened(after) => Notice::GateOpened { after },
+            Probed::Opened(after) => Notice::GateOpened { endpoint: id, after },
             Probed::Failed(delay) => {
-                Notice::ProbeFailed { detail: result.err().map(|failure| failure.detail).unwrap_or_default(), delay }
+                let detail = result.err().map(|failure| failure.detail).unwrap_or_default();
+                Notice::ProbeFailed { endpoint: id, detail, delay }
             }
         };
         effects.push(Effect::Notice(notice));
+    }
+
+    /// Its call may leave when there is room for it.
+    fn make_ready(&mut self, id: RecordId) {
+        let endpoint = self.endpoint_of(id);
+        if let Some(own) = self.endpoints.get_mut(endpoint.index()) {
+            own.ready.push_back(id);
+        }
+    }
+
+    /// The endpoint of the record's next call, or of the one under way. Doubles are looked for in the engine.
+    fn endpoint_of(&self, id: RecordId) -> EndpointId {
+        self.records.get(&id).map_or(EndpointId::ENGINE, |entry| entry.state.endpoint())
     }
 
     fn new_id(&mut self) -> RecordId {

@@ -30,6 +30,10 @@ pub enum Guard {
     SpareLater,
     /// A job is completed after its outcome is committed.
     OutcomeFirst,
+    /// A job is completed only after the system that it asks has answered.
+    SystemFirst,
+    /// A job that asked a system is recorded only after it was completed with the answer.
+    ResultGiven,
     /// Nothing is dispatched beyond the committed horizon.
     HorizonFirst,
     /// A lease reaches the record that asks for it.
@@ -147,7 +151,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 54] = [
+        pub const ALL: [Guard; 56] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -160,6 +164,8 @@ mod taken {
             Guard::NoVerdictInDoubt,
             Guard::SpareLater,
             Guard::OutcomeFirst,
+            Guard::SystemFirst,
+            Guard::ResultGiven,
             Guard::HorizonFirst,
             Guard::LeaseReaches,
             Guard::LeaseTerm,

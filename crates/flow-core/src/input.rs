@@ -49,7 +49,7 @@ pub enum Input<W, O> {
     /// A call of [`Effect::Call`](crate::Effect::Call) ended.
     Finished(RecordId, Answer<O>),
     /// The read of [`Effect::Probe`](crate::Effect::Probe) ended.
-    Probed(Result<(), Failure>),
+    Probed(EndpointId, Result<(), Failure>),
     /// The transaction of [`Effect::Commit`](crate::Effect::Commit) is committed; `offsets_sent_at` is when `send_offsets`,
     /// which the group coordinator accepted, was called.
     Committed(Batch<W, O>, Moment),
@@ -71,6 +71,19 @@ pub enum Input<W, O> {
 /// A topic of the flow, by its place in the flow's list of topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub u16);
+
+/// An endpoint of the flow, by its place in the flow's list: the engine first, then the systems that its jobs call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub u8);
+
+impl EndpointId {
+    /// The workflow engine.
+    pub const ENGINE: EndpointId = EndpointId(0);
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
 /// A record in the hands of the flow; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +170,22 @@ pub enum Command {
     Terminate,
     /// Publish the outcome of an external-worker job, then complete the job.
     Publish,
+    /// Ask a system for what an external-worker job wants of it, then complete the job with the answer. The system knows a repeated
+    /// request by its idempotency key, so nothing of it is ever in doubt.
+    Request {
+        /// Which system.
+        system: EndpointId,
+    },
+}
+
+impl Command {
+    /// Whether it is for an external-worker job, which the engine hands out again until it is completed.
+    pub(crate) fn is_job(self) -> bool {
+        match self {
+            Command::Publish | Command::Request { .. } => true,
+            Command::Start | Command::Message { .. } | Command::Terminate => false,
+        }
+    }
 }
 
 /// How a call ended.

@@ -1,8 +1,9 @@
 //! The decisions of a flow, as a pure state machine: no I/O, no clock, no randomness of its own.
 //!
 //! A driver (the consumer engine, or a simulation) feeds [`Input`]s with the time at which they happened to
-//! [`Flow::step`], with the [`Endpoint`] that the flow shares with others, and performs the [`Effect`]s that come back. Everything that decides about a record is here: whose turn
-//! it is in its lane, which call comes next, whether a fault is retried, and when offsets may move.
+//! [`Flow::step`], with the [`Endpoint`]s that the flow shares with others, and performs the [`Effect`]s that come back.
+//! Everything that decides about a record is here: whose turn it is in its lane, which call comes next, whether a fault is
+//! retried, and when offsets may move.
 //!
 //! Read in this order: [`Input`], [`Effect`], [`Flow`], then the parts it is made of.
 
@@ -43,7 +44,9 @@ pub use fate::{Fault, Reason};
 pub use flow::{Flow, PartitionView, Settings};
 pub use frontier::{Delivery, Frontier};
 pub use gate::{Closed, GatePolicy};
-pub use input::{Answer, Command, Copy, Delivered, Failure, Input, LaneKey, Letter, Plan, RecordId, Restored, TopicId};
+pub use input::{
+    Answer, Command, Copy, Delivered, EndpointId, Failure, Input, LaneKey, Letter, Plan, RecordId, Restored, TopicId,
+};
 pub use layout::{Layout, Moved};
 pub use ledger::{EventHash, Remembered};
 pub use limiter::Pressure;

@@ -14,7 +14,6 @@ use crate::gate::{Closed, Gate};
 use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Failure};
 use crate::retry::{Dice, RetryPolicy};
-use crate::storm_guard::StormGuard;
 use crate::time::Moment;
 
 /// The waits and bounds of the protocol.
@@ -33,7 +32,8 @@ pub(crate) struct Context<'a> {
     pub bounds: &'a Bounds,
     pub gate: &'a mut Gate,
     pub dice: &'a mut Dice,
-    pub storm: &'a StormGuard,
+    /// The time in which the endpoint of the call was well and the flow could use it.
+    pub healthy: Duration,
     /// Whether the record has to follow one of its key that was given up.
     pub follows: bool,
 }
@@ -119,6 +119,8 @@ impl Protocol {
             Command::Message { .. } | Command::Terminate => self.locate(),
             // The ledger tells whether the outcome was published: it is committed with it.
             Command::Publish => self.attempt(Call::Gather),
+            Command::Request { .. } if !holds(Guard::SystemFirst) => Call::GiveResult,
+            Command::Request { system } => self.attempt(Call::Request(system)),
         }
     }
 
@@ -133,6 +135,7 @@ impl Protocol {
             Command::Start => self.attempt(Call::Act),
             Command::Message { .. } | Command::Terminate => self.locate(),
             Command::Publish => self.attempt(Call::Gather),
+            Command::Request { system } => self.attempt(Call::Request(system)),
         }
     }
 
@@ -152,7 +155,7 @@ impl Protocol {
     pub(crate) fn needs_second_look(&self) -> bool {
         match self.command {
             Command::Start => self.doubted && holds(Guard::SecondLook),
-            Command::Message { .. } | Command::Terminate | Command::Publish => false,
+            Command::Message { .. } | Command::Terminate | Command::Publish | Command::Request { .. } => false,
         }
     }
 
@@ -163,8 +166,13 @@ impl Protocol {
                 Some(Call::CompleteJob)
             }
             // Otherwise the engine would hand it out again each time its lock ends.
-            (Command::Publish, Resolution::DeadLettered { .. }) => Some(Call::FailJob),
+            (Command::Publish | Command::Request { .. }, Resolution::DeadLettered { .. }) => Some(Call::FailJob),
             (Command::Publish, Resolution::Filtered) => None,
+            // It was completed before: only the system's answer tells with what.
+            (
+                Command::Request { .. },
+                Resolution::Accepted(_) | Resolution::Repeated | Resolution::Duplicate | Resolution::Filtered,
+            ) => None,
             (Command::Start | Command::Message { .. } | Command::Terminate, _) => None,
         }
     }
@@ -193,13 +201,21 @@ impl Protocol {
         match (call, answer) {
             (Call::CompleteJob | Call::FailJob, Answer::Done(_)) => Next::Over,
             (Call::Gather, Answer::Done(_)) if !holds(Guard::OutcomeFirst) => Next::Call(Call::CompleteJob),
+            (Call::Request(_), Answer::Done(output)) if !holds(Guard::ResultGiven) => {
+                Next::Resolve(Resolution::Accepted(output))
+            }
+            (Call::Request(_), Answer::Done(_)) => {
+                // What fails from here on fails at the engine, in its time.
+                (self.failing_since, self.seen_successes, self.failures) = (None, None, 0);
+                Next::Call(Call::GiveResult)
+            }
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
             (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
             (Call::Locate { .. }, Answer::NoInstance(output)) => match self.command {
                 // Nothing runs that could be ended: what was asked for is so.
                 Command::Terminate => Next::Resolve(Resolution::Accepted(output)),
-                Command::Message { .. } | Command::Start | Command::Publish => dead(
+                Command::Message { .. } | Command::Start | Command::Publish | Command::Request { .. } => dead(
                     Reason::NO_INSTANCE,
                     "no running instance has this business key; replay the dead letter once it runs",
                 ),
@@ -232,7 +248,7 @@ impl Protocol {
             ) => {
                 let detail = format!("the handler's answer does not belong to the call `{}`", call.name());
                 let failure = Failure { fault: Fault::BadAnswer, detail, retry_after: None };
-                let ambiguous = call.has_effect();
+                let ambiguous = call.leaves_doubt();
                 self.retry(cx, call, Blame::Record, ambiguous, failure)
             }
         }
@@ -257,6 +273,7 @@ impl Protocol {
             Command::Start => self.act(cx, Call::Act),
             Command::Message { .. } | Command::Terminate => Next::Call(self.locate()),
             Command::Publish => Next::Call(Call::Gather),
+            Command::Request { system } => Next::Call(Call::Request(system)),
         }
     }
 
@@ -274,26 +291,25 @@ impl Protocol {
                 // The endpoint serves the others: then it is this record after all.
                 let others = self.seen_successes.replace(cx.gate.successes());
                 if others.is_some_and(|seen| seen < cx.gate.successes()) {
-                    self.failing_since.get_or_insert(cx.storm.healthy());
+                    self.failing_since.get_or_insert(cx.healthy);
                 }
                 cx.gate.failed(cx.now, failure.retry_after, cx.dice)
             }
             Blame::Record => {
                 cx.gate.succeeded();
-                self.failing_since.get_or_insert(cx.storm.healthy());
+                self.failing_since.get_or_insert(cx.healthy);
                 None
             }
         };
-        // A repeated completion is harmless: the engine knows the job by its id.
-        let in_doubt = ambiguous && !call.ends_job();
-        if in_doubt {
+        if ambiguous {
             self.doubted = true;
             self.settled_at = Some(cx.now + cx.bounds.settle);
         }
         let then = match self.command {
-            _ if !in_doubt || !holds(Guard::LookBeforeRepeat) => call,
+            _ if !ambiguous || !holds(Guard::LookBeforeRepeat) => call,
             // Its mark may stand on another instance that it ended: what counts is whether the one it meant still runs.
             Command::Terminate => self.locate(),
+            Command::Request { system } => Call::Request(system),
             Command::Start | Command::Message { .. } | Command::Publish => Call::Look(Scope::Everywhere),
         };
         if self.exhausted(cx) && then.ends_job() {
@@ -305,7 +321,7 @@ impl Protocol {
         if then.has_effect() {
             self.attempts += 1;
         }
-        let why = Why::Failed { failure, ambiguous: in_doubt, closed };
+        let why = Why::Failed { failure, ambiguous, closed };
         if cx.gate.is_open() {
             let delay = cx.bounds.retry.delay(self.failures, cx.dice);
             Next::Wait(delay, then, why)
@@ -323,16 +339,17 @@ impl Protocol {
             // The last effect is in doubt: nothing is dead-lettered before a look-up saw.
             Call::Look(_) => self.retry(cx, call, Blame::Record, false, failure),
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Gather => dead(reason, failure.detail),
+            Call::Request(_) | Call::GiveResult => dead(reason, failure.detail),
         }
     }
 
     fn hold<O>(&mut self, cx: &mut Context<'_>) -> Next<O> {
         let hold_for = match self.command {
             Command::Message { hold_for } => hold_for,
-            Command::Start | Command::Terminate | Command::Publish => Duration::ZERO,
+            Command::Start | Command::Terminate | Command::Publish | Command::Request { .. } => Duration::ZERO,
         };
-        let since = *self.held_since.get_or_insert(cx.storm.healthy());
-        if cx.storm.healthy().saturating_sub(since) >= hold_for {
+        let since = *self.held_since.get_or_insert(cx.healthy);
+        if cx.healthy.saturating_sub(since) >= hold_for {
             let detail = format!(
                 "the instance did not wait for the message within {hold_for:?}; replay the dead letter once it does"
             );
@@ -344,8 +361,8 @@ impl Protocol {
 
     /// An outcome waits for its audit, but not for ever: history may never hold what we miss.
     fn wait_for_history<O>(&mut self, cx: &mut Context<'_>, output: O) -> Next<O> {
-        let since = *self.held_since.get_or_insert(cx.storm.healthy());
-        if cx.storm.healthy().saturating_sub(since) >= cx.bounds.history_lag * 2 {
+        let since = *self.held_since.get_or_insert(cx.healthy);
+        if cx.healthy.saturating_sub(since) >= cx.bounds.history_lag * 2 {
             return Next::Resolve(Resolution::Accepted(output));
         }
         self.holds += 1;
@@ -379,7 +396,7 @@ impl Protocol {
     }
 
     fn exhausted(&self, cx: &Context<'_>) -> bool {
-        self.failing_since.is_some_and(|since| cx.storm.healthy().saturating_sub(since) >= cx.bounds.give_up_after)
+        self.failing_since.is_some_and(|since| cx.healthy.saturating_sub(since) >= cx.bounds.give_up_after)
     }
 
     fn exhaust<O>(&self, failure: Failure) -> Next<O> {

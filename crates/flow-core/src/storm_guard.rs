@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::guards::{Guard, holds};
-use crate::input::RecordId;
+use crate::input::{EndpointId, RecordId};
 use crate::time::Moment;
 
 /// When the guard trips, and when it tries again.
@@ -60,6 +60,13 @@ pub(crate) struct StormGuard {
     bad: usize,
     run: u32,
     state: State,
+    /// By endpoint.
+    clocks: Vec<Clock>,
+}
+
+/// The time of one endpoint as the flow could use it.
+#[derive(Debug, Default)]
+struct Clock {
     /// Healthy time of the endpoint that passed while the guard was tripped, up to `counted_to`.
     stood: Duration,
     counted_to: Duration,
@@ -67,8 +74,7 @@ pub(crate) struct StormGuard {
 
 impl StormGuard {
     pub(crate) fn new(policy: StormPolicy) -> StormGuard {
-        let (window, state) = (VecDeque::new(), State::Calm);
-        StormGuard { policy, window, bad: 0, run: 0, state, stood: Duration::ZERO, counted_to: Duration::ZERO }
+        StormGuard { policy, window: VecDeque::new(), bad: 0, run: 0, state: State::Calm, clocks: Vec::new() }
     }
 
     pub(crate) fn is_tripped(&self) -> bool {
@@ -80,23 +86,31 @@ impl StormGuard {
         matches!(self.state, State::Tripped { why: Storm::QuarantineFull, .. })
     }
 
-    /// Moves the clock: `healthy` is the endpoint's time, `paused` whether an operator holds the flow back. Called before anything else
-    /// of a step.
-    pub(crate) fn advance(&mut self, healthy: Duration, paused: bool) {
-        if (self.is_tripped() || paused) && holds(Guard::StormStopsClock) {
-            self.stood += healthy.saturating_sub(self.counted_to);
+    /// Moves the clocks: `healthy` is the time of each endpoint, `paused` whether an operator holds the flow back. Called before anything
+    /// else of a step.
+    pub(crate) fn advance(&mut self, healthy: impl IntoIterator<Item = Duration>, paused: bool) {
+        let stands = (self.is_tripped() || paused) && holds(Guard::StormStopsClock);
+        for (index, healthy) in healthy.into_iter().enumerate() {
+            if self.clocks.len() <= index {
+                self.clocks.push(Clock::default());
+            }
+            if let Some(clock) = self.clocks.get_mut(index) {
+                if stands {
+                    clock.stood += healthy.saturating_sub(clock.counted_to);
+                }
+                clock.counted_to = healthy;
+            }
         }
-        self.counted_to = healthy;
     }
 
     /// The time so far in which the endpoint was well and the flow could use it: what retries and holds are measured in.
-    pub(crate) fn healthy(&self) -> Duration {
-        self.counted_to.saturating_sub(self.stood)
+    pub(crate) fn healthy(&self, endpoint: EndpointId) -> Duration {
+        self.clocks.get(endpoint.index()).map_or(Duration::ZERO, |clock| clock.counted_to.saturating_sub(clock.stood))
     }
 
-    /// Whether a record that failed for so long counts as bad.
-    pub(crate) fn is_failing(&self, since: Option<Duration>) -> bool {
-        since.is_some_and(|since| self.healthy().saturating_sub(since) >= self.policy.failing_after)
+    /// Whether a record that has been failing at the endpoint for so long counts as bad.
+    pub(crate) fn is_failing(&self, endpoint: EndpointId, since: Option<Duration>) -> bool {
+        since.is_some_and(|since| self.healthy(endpoint).saturating_sub(since) >= self.policy.failing_after)
     }
 
     /// A record was accepted.
@@ -234,17 +248,17 @@ mod tests {
     #[test]
     fn the_clock_of_records_stands_while_it_is_tripped() {
         let mut guard = guard(1, 8);
-        guard.advance(MINUTE, false);
+        guard.advance([MINUTE], false);
         guard.bad(at(60));
-        guard.advance(3 * MINUTE, false);
-        assert_eq!(guard.healthy(), MINUTE);
-        assert!(!guard.is_failing(Some(MINUTE)));
+        guard.advance([3 * MINUTE], false);
+        assert_eq!(guard.healthy(EndpointId::ENGINE), MINUTE);
+        assert!(!guard.is_failing(EndpointId::ENGINE, Some(MINUTE)));
         guard.reset(at(180));
-        guard.advance(4 * MINUTE, false);
-        assert_eq!(guard.healthy(), 2 * MINUTE);
-        guard.advance(9 * MINUTE, true);
-        assert_eq!(guard.healthy(), 2 * MINUTE, "an operator holds the flow back");
-        assert!(guard.is_failing(Some(MINUTE)));
+        guard.advance([4 * MINUTE], false);
+        assert_eq!(guard.healthy(EndpointId::ENGINE), 2 * MINUTE);
+        guard.advance([9 * MINUTE], true);
+        assert_eq!(guard.healthy(EndpointId::ENGINE), 2 * MINUTE, "an operator holds the flow back");
+        assert!(guard.is_failing(EndpointId::ENGINE, Some(MINUTE)));
     }
 
     #[test]

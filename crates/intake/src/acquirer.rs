@@ -1,5 +1,6 @@
 //! The loops: one per engine topic, each asks, hands over, waits, and asks again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Locks external-worker jobs of the engine and writes them to `xc.<flow>.jobs`, until `shutdown` is true.
 ///
-/// While `may_acquire` is false nothing is asked of the engine; what is locked already is still written. A dropped
-/// sender of `may_acquire` counts as false, a dropped sender of `shutdown` as true. After `shutdown` no job is asked
+/// While the `may_acquire` of a topic is false, or there is none, nothing of it is asked of the engine; what is locked already is
+/// still written. A dropped sender of `may_acquire` counts as false, a dropped sender of `shutdown` as true. After `shutdown` no job is asked
 /// for; a request under way is waited for and its jobs are written, for 10 s at most. A job that is cut off then
 /// comes again when its lock expires.
 ///
@@ -31,7 +32,7 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 pub async fn acquire_jobs(
     settings: Settings,
     engine: Engine,
-    may_acquire: watch::Receiver<bool>,
+    may_acquire: HashMap<Arc<str>, watch::Receiver<bool>>,
     telemetry: Arc<Telemetry>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), IntakeError> {
@@ -40,12 +41,13 @@ pub async fn acquire_jobs(
     let jobs_topic = Arc::new(JobsTopic::new(&settings)?);
     let mut loops = JoinSet::new();
     for topic in settings.distinct_topics() {
+        let Some(permission) = may_acquire.get(&topic) else { continue };
         let acquirer = Acquirer {
             engine: engine.clone(),
             jobs_topic: Arc::clone(&jobs_topic),
             pace: Pace::new(settings.batch, settings.poll_interval),
             not_before: Instant::now(),
-            may_acquire: may_acquire.clone(),
+            may_acquire: permission.clone(),
             report: Report::new(Arc::clone(&telemetry), Arc::clone(&settings.flow), Arc::clone(&topic)),
             shutdown: shutdown.clone(),
             settings: Arc::clone(&settings),

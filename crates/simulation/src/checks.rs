@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use flow_core::{Notice, Progress, Reading, Reason};
+use flow_core::{EndpointId, Notice, Progress, Reading, Reason};
 
 use crate::kafka::Committed;
 use crate::kafka::REPLAY;
 use crate::kafka::transactions::Transaction;
 use crate::scenario::{GIVE_UP_AFTER, HOLD_FOR, What};
 use crate::worker::commit::{Kind, Written};
+use crate::worker::endpoint::ENDPOINTS;
 use crate::world::{Item, Work, World};
 
 /// The promises of the design, and that everything comes to rest.
@@ -183,6 +184,7 @@ impl World<'_> {
                     self.violated(Promise::OneStart, text);
                 }
             }
+            Item::Job(job) if self.scenario.jobs[job].asks => self.asked_and_recorded(job),
             Item::Job(job) => {
                 let outcomes = self.checks.outcomes.entry(job).or_default();
                 *outcomes += 1;
@@ -300,9 +302,10 @@ impl World<'_> {
     pub(crate) fn bounded(&mut self, worker: usize) {
         let (max_in_flight, max_held, _) = self.workers[worker].limits();
         self.checks.compared(Promise::Bounded);
-        let in_flight = self.workers[worker].core.in_flight();
+        let to = |endpoint| self.workers[worker].core.in_flight_to(EndpointId(endpoint));
+        let in_flight = (0..ENDPOINTS as u8).map(to).max().unwrap_or_default();
         if in_flight > max_in_flight {
-            self.violated(Promise::Bounded, format!("w{worker} has {in_flight} calls in flight"));
+            self.violated(Promise::Bounded, format!("w{worker} has {in_flight} calls in flight to one endpoint"));
         }
         if self.events.is_multiple_of(16) {
             let most = self.workers[worker].core.partitions().iter().map(|view| view.held).max().unwrap_or(0);

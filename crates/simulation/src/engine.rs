@@ -9,6 +9,7 @@ use crate::checks::Promise;
 use crate::kafka::REPLAY;
 use crate::mutants::Switch;
 use crate::scenario::{CallFault, DEADLINE, Outage, What};
+use crate::system::SYSTEM;
 use crate::worker::Wake;
 use crate::world::{Event, Item, Work, World};
 
@@ -70,6 +71,9 @@ impl World<'_> {
     /// A request left its sender.
     pub(crate) fn sent(&mut self, index: usize) {
         let request = &self.requests[index];
+        if request.call.endpoint() == SYSTEM {
+            return self.sent_to_system(index);
+        }
         let (worker, settle, effect) = (request.worker, request.settle, request.call.has_effect());
         self.wake(worker, DEADLINE, Wake::TimedOut(index));
         if let Some((outage, until)) = self.engine.outage {
@@ -131,7 +135,7 @@ impl World<'_> {
         self.schedule(self.now + after, Event::Engine(index, Stage::Effect { answers, instead }));
     }
 
-    fn answer(&mut self, index: usize, after: u64, answer: Answer<()>) {
+    pub(crate) fn answer(&mut self, index: usize, after: u64, answer: Answer<()>) {
         let (worker, life) = (self.requests[index].worker, self.requests[index].life);
         self.requests[index].answer = Some(answer);
         self.schedule(self.now + after, Event::Worker(worker, life, Wake::Answered(index)));
@@ -181,6 +185,8 @@ impl World<'_> {
                 }
             }
             Call::Gather => self.gather(work),
+            Call::Request(_) => self.ask_system(work),
+            Call::GiveResult => self.give_result(work),
             Call::CompleteJob => self.complete_job(work),
             Call::FailJob => self.fail_job(work),
             Call::Count(scope) => Answer::Copies(self.copies(work, *scope)),

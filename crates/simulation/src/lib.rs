@@ -19,6 +19,7 @@ mod run;
 mod scenario;
 mod shrink;
 mod storms;
+mod system;
 mod worker;
 mod world;
 

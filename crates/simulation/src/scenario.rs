@@ -33,6 +33,8 @@ pub struct Scenario {
     pub(crate) config: Config,
     pub(crate) records: Vec<Planned>,
     pub(crate) jobs: Vec<PlannedJob>,
+    /// When the system that jobs ask is down: from, until.
+    pub(crate) system_outages: Vec<(u64, u64)>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -105,6 +107,8 @@ pub(crate) struct PlannedJob {
     pub key: u8,
     pub lock: u64,
     pub huge: bool,
+    /// It asks a system instead of publishing an outcome.
+    pub asks: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -264,12 +268,17 @@ impl Scenario {
         records.extend(replays::of(&mut Rng::new(seed, 5), &records));
         records.extend(failing::records(&mut Rng::new(seed, 10), &config, &records));
         positions::move_keys(config.growth, &mut records);
-        let jobs = jobs(&mut Rng::new(seed, 3), &config);
+        let mut jobs = jobs(&mut Rng::new(seed, 3), &config);
+        let mut systems = Rng::new(seed, 12);
+        for job in &mut jobs {
+            job.asks = systems.chance(40) && !job.huge;
+        }
+        let system_outages = crate::system::outages(&mut systems);
         let mut faults = faults(&mut Rng::new(seed, 4), &config);
         faults.extend(replays::hand_overs(&mut Rng::new(seed, 6), &records));
         faults.extend(positions::faults(&mut places, &config));
         faults.extend(pauses::faults(&mut Rng::new(seed, 11), &config));
-        Scenario { seed, config, records, jobs, faults }
+        Scenario { seed, config, records, jobs, faults, system_outages }
     }
 
     /// How big it is, for people.
@@ -356,6 +365,7 @@ fn jobs(rng: &mut Rng, config: &Config) -> Vec<PlannedJob> {
             key: rng.below(3) as u8,
             lock: rng.between(500, 2500),
             huge: rng.chance(4),
+            asks: false,
         }
     };
     (0..count).map(plan).collect()

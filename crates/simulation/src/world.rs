@@ -14,6 +14,7 @@ use crate::pauses::Said;
 use crate::positions::Touch;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
+use crate::system::System;
 use crate::worker::endpoint::Shared;
 use crate::worker::{Wake, Worker};
 
@@ -150,6 +151,7 @@ pub(crate) struct World<'a> {
     pub rng: Rng,
     pub kafka: Kafka,
     pub engine: Engine,
+    pub system: System,
     /// By slot: the workers of a slot, one of each flow, are one process.
     pub endpoints: Vec<Shared>,
     pub workers: Vec<Worker>,
@@ -169,8 +171,8 @@ impl<'a> World<'a> {
         let config = &scenario.config;
         let mut endpoints: Vec<Shared> = (0..config.workers).map(|_| Shared::new(config)).collect();
         let worker = |index: usize| {
-            let seat = endpoints[index % config.workers].join(index / config.workers);
-            Worker::new(scenario, &switches, index, seat, false)
+            let seats = endpoints[index % config.workers].join(index / config.workers);
+            Worker::new(scenario, &switches, index, seats, false)
         };
         let workers = (0..config.flows * config.workers).map(worker).collect();
         World {
@@ -182,6 +184,7 @@ impl<'a> World<'a> {
             rng: Rng::new(scenario.seed, 5),
             kafka: Kafka::new(config),
             engine: Engine::new(scenario.jobs.len()),
+            system: System::new(scenario.jobs.len()),
             endpoints,
             workers,
             requests: Vec::new(),

@@ -54,6 +54,11 @@ impl Bench {
         self
     }
 
+    /// What `[engine]` needs beside the engine's address
+    pub(crate) fn engine_lines(&self) -> &str {
+        &self.engine_lines
+    }
+
     /// The handle that disturbs the engine; only the emulated one has it.
     pub(crate) fn faults(&self) -> Faults {
         self.emulator.as_ref().unwrap().faults()

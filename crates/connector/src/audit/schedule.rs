@@ -6,6 +6,7 @@ use std::time::Duration;
 use consumer_engine::Status;
 use event_model::Partition;
 use flow_config::AuditSettings;
+use flow_core::EndpointId;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -33,7 +34,7 @@ pub(crate) async fn keep_auditing(
             ticks.tick().await;
             let (ours, well) = {
                 let status = status.borrow();
-                (status.holds(Partition::new(0)), status.gate_open)
+                (status.holds(Partition::new(0)), status.is_open(EndpointId::ENGINE))
             };
             let since = SignedDuration::try_from(settings.since).ok();
             let since = since.and_then(|back| Timestamp::now().checked_sub(back).ok()).unwrap_or(Timestamp::MIN);

@@ -62,14 +62,24 @@ impl FlowHandler {
             (Task::Job(job), Call::Gather) => self.gather(job).await,
             (Task::Job(job), Call::CompleteJob) => self.complete(job).await,
             (Task::Job(job), Call::FailJob) => self.give_back(job).await,
+            (Task::Ask(asked), Call::Request(system)) => self.ask(asked, system).await,
+            (Task::Ask(asked), Call::GiveResult) => self.give_result(asked).await,
+            (Task::Ask(asked), Call::FailJob) => self.give_back(&asked.job).await,
             (
-                Task::Nothing | Task::Start { .. } | Task::Message { .. } | Task::Terminate { .. } | Task::Job(_),
+                Task::Nothing
+                | Task::Start { .. }
+                | Task::Message { .. }
+                | Task::Terminate { .. }
+                | Task::Job(_)
+                | Task::Ask(_),
                 call @ (Call::Act
                 | Call::Locate { .. }
                 | Call::ActOn(_)
                 | Call::Look(_)
                 | Call::Gather
                 | Call::CompleteJob
+                | Call::Request(_)
+                | Call::GiveResult
                 | Call::FailJob
                 | Call::Count(_)
                 | Call::Delete(_)),

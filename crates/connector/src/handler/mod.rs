@@ -9,6 +9,7 @@ mod origin;
 mod outcome;
 mod prepare;
 mod records;
+mod systems;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +19,13 @@ use std::time::Duration;
 use consumer_engine::{Handler, Prepared};
 use event_model::{JobRecord, Outcome, OutgoingRecord, Record, ReplySchemas, SchemaIds, SourceRef};
 use flow_config::Flow;
-use flow_core::{Answer, Call, Failure, Resolved, TopicId};
+use flow_core::{Answer, Call, EndpointId, Failure, Resolved, TopicId};
+use system_client::System;
 use tokio::time::Instant;
 use workflow_client::{Engine, Variable};
 
 pub(crate) use origin::Origin;
+use systems::Asked;
 
 /// The handler of one flow.
 pub(crate) struct FlowHandler {
@@ -34,6 +37,8 @@ pub(crate) struct FlowHandler {
     schema_ids: SchemaIds,
     replies: ReplySchemas,
     engine: Engine,
+    /// The systems that the flow's jobs ask, in the order of its endpoints behind the engine.
+    systems: Vec<Arc<System>>,
     /// The deployment's name: the engine knows it as the owner of job locks.
     worker: String,
     history_lag: Duration,
@@ -74,17 +79,24 @@ enum Task {
         business_key: String,
         marker: String,
     },
+    /// A job that publishes the outcome.
     Job(JobRecord),
+    /// A job that asks a system.
+    Ask(Asked),
 }
 
 impl Task {
+    fn is_job(&self) -> bool {
+        matches!(self, Task::Job(_) | Task::Ask(_))
+    }
+
     /// The definition and business key that it acts on.
     fn target(&self) -> Option<(&str, &str)> {
         match self {
             Task::Start { definition, business_key, .. }
             | Task::Message { definition, business_key, .. }
             | Task::Terminate { definition, business_key, .. } => Some((definition, business_key)),
-            Task::Nothing | Task::Job(_) => None,
+            Task::Nothing | Task::Job(_) | Task::Ask(_) => None,
         }
     }
 }
@@ -112,6 +124,8 @@ pub(crate) struct Parts {
     pub schema_ids: SchemaIds,
     /// The workflow engine.
     pub engine: Engine,
+    /// The systems that the flow's jobs ask, in the order of its endpoints behind the engine.
+    pub systems: Vec<Arc<System>>,
     /// The deployment's name.
     pub worker: String,
     /// How long the engine's history may lag.
@@ -126,9 +140,20 @@ impl FlowHandler {
     /// # Errors
     /// Only when the program was built with a broken reply schema.
     pub(crate) fn new(parts: Parts) -> Result<FlowHandler, event_model::SchemaError> {
-        let Parts { flow, jobs_topic, replay_topic, schema_ids, engine, worker, history_lag, lock } = parts;
+        let Parts { flow, jobs_topic, replay_topic, schema_ids, engine, systems, worker, history_lag, lock } = parts;
         let replies = ReplySchemas::compile()?;
-        Ok(FlowHandler { flow, jobs_topic, replay_topic, schema_ids, replies, engine, worker, history_lag, lock })
+        Ok(FlowHandler {
+            flow,
+            jobs_topic,
+            replay_topic,
+            schema_ids,
+            replies,
+            engine,
+            systems,
+            worker,
+            history_lag,
+            lock,
+        })
     }
 }
 
@@ -157,7 +182,10 @@ impl Handler for FlowHandler {
         self.perform(engine, &work, call).await.unwrap_or_else(|failure| Answer::Failed(*failure))
     }
 
-    async fn probe(&self) -> Result<(), Failure> {
+    async fn probe(&self, endpoint: EndpointId) -> Result<(), Failure> {
+        if endpoint != EndpointId::ENGINE {
+            return self.probe_system(endpoint).await;
+        }
         self.engine.probe().await.map_err(|error| *faults::failure(&error))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_model::{AuditEntry, Comment, JobRecord, Outcome, ProcessRef};
+use flow_config::JobWork;
 use flow_core::{Answer, Failure};
 use jiff::Timestamp;
 use workflow_client::{CallError, Fault, HistoricTask, JobFailure, Task as OpenTask, TaskFilter};
@@ -27,16 +28,18 @@ impl FlowHandler {
             Vec::new()
         };
         let complete = instance.is_some() && audit_is_complete(&tasks, &open) && self.history_has_caught_up(job);
-        let flow_job = self.flow.job(&job.topic).ok_or_else(|| bad_answer("the flow has no such job"))?;
-        let decision = flow_job.decision(&job.variables).map_err(|error| {
+        let Some(JobWork::Outcome(publication)) = self.flow.job(&job.topic).map(|job| &job.work) else {
+            return Err(bad_answer("the flow's job publishes no outcome; this is a bug"));
+        };
+        let decision = publication.decision(job).map_err(|error| {
             let (fault, detail) = (flow_core::Fault::Limit, error.to_string());
             Box::new(Failure { fault, detail, retry_after: None })
         })?;
-        let included = flow_job.include.iter().filter_map(|name| job.variables.get_key_value(&**name));
+        let included = publication.include.iter().filter_map(|name| job.variables.get_key_value(&**name));
         let origin = job.variables.get(marker::ORIGIN).and_then(Origin::read);
         let outcome = Outcome {
             decision,
-            comments: comments.into_iter().map(comment).collect(),
+            comments: in_order(comments),
             audit: tasks.into_iter().map(audit_entry).collect(),
             audit_complete: complete,
             variables: included.map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -55,7 +58,7 @@ impl FlowHandler {
 
     pub(super) async fn complete(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
         let answer = self.engine.complete_job(&job.job_id, &self.worker, &[]).await;
-        self.ended(job, answer)
+        ended(&self.flow.name, job, answer)
     }
 
     /// Sends the job to the engine's dead letters, where an operator finds it beside ours.
@@ -63,20 +66,7 @@ impl FlowHandler {
         let message = "xConnector wrote this job to its dead letters; see xc-reason there";
         let failure = JobFailure { message, details: None, retries: Some(0), retry_timeout: None };
         let answer = self.engine.fail_job(&job.job_id, &self.worker, &failure).await;
-        self.ended(job, answer)
-    }
-
-    /// 404: the job is gone, completed or cancelled. 403: the lock ran out, and the job comes again under its id. Either
-    /// way there is nothing left to do for this record.
-    fn ended(&self, job: &JobRecord, answer: Result<(), CallError>) -> Result<Answer<Output>, Box<Failure>> {
-        match answer {
-            Ok(()) => Ok(Answer::Done(Output::Completed)),
-            Err(error) if matches!(error.fault, Fault::NotFound | Fault::Forbidden) => {
-                tracing::debug!(flow = %self.flow.name, job = job.job_id, %error, "the job is not ours any more");
-                Ok(Answer::Done(Output::Completed))
-            }
-            Err(error) => Err(failure(&error)),
-        }
+        ended(&self.flow.name, job, answer)
     }
 
     /// Whether history that lags holds what happened before the job was locked.
@@ -86,14 +76,38 @@ impl FlowHandler {
     }
 }
 
+/// 404: the job is gone, completed or cancelled. 403: the lock ran out, and the job comes again under its id. Either way there is
+/// nothing left to do for this record.
+pub(super) fn ended(
+    flow: &str,
+    job: &JobRecord,
+    answer: Result<(), CallError>,
+) -> Result<Answer<Output>, Box<Failure>> {
+    match answer {
+        Ok(()) => Ok(Answer::Done(Output::Completed)),
+        Err(error) if matches!(error.fault, Fault::NotFound | Fault::Forbidden) => {
+            tracing::debug!(flow, job = job.job_id, %error, "the job is not ours any more");
+            Ok(Answer::Done(Output::Completed))
+        }
+        Err(error) => Err(failure(&error)),
+    }
+}
+
 /// A task without an end in history must still be open in the engine; otherwise history lacks its end.
 fn audit_is_complete(tasks: &[HistoricTask], open: &[OpenTask]) -> bool {
     let is_open = |task: &HistoricTask| open.iter().any(|other| other.id == task.id);
     tasks.iter().all(|task| task.end_time.is_some() || is_open(task))
 }
 
-fn comment(comment: workflow_client::Comment) -> Comment {
-    Comment { author: comment.author, time: comment.time, text: comment.message }
+/// As they were written: engines list them as they like, Flowable the newest first.
+fn in_order(mut comments: Vec<workflow_client::Comment>) -> Vec<Comment> {
+    comments.sort_by_key(|comment| comment.time);
+    let comment = |comment: workflow_client::Comment| Comment {
+        author: comment.author,
+        time: comment.time,
+        text: comment.message,
+    };
+    comments.into_iter().map(comment).collect()
 }
 
 fn audit_entry(task: HistoricTask) -> AuditEntry {

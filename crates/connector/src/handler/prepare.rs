@@ -9,7 +9,7 @@ use flow_core::{Command, LaneKey, Letter, Plan, Reason, TopicId};
 use serde_json::Value;
 use workflow_client::{LimitError, Variable};
 
-use super::{FlowHandler, Origin, Task, Work, identity, marker};
+use super::{Asked, FlowHandler, Origin, Task, Work, identity, marker};
 
 impl FlowHandler {
     pub(super) fn prepare_event(&self, record: Record) -> Prepared<Arc<Work>> {
@@ -108,12 +108,16 @@ impl FlowHandler {
             let detail = format!("the flow has no [[job]] with topic = \"{}\"", job.topic);
             return undecoded(record, Plan::Reject(Reason::code("unknown-job-topic"), detail));
         }
-        let lane = job.process_instance_id.as_bytes().into();
         let source = unread(&record);
         let identity = Some(identity::of_job(&job));
-        let work = Arc::new(Work { record, event_id: None, source, task: Task::Job(job) });
-        let plan = Plan::Command(Command::Publish);
-        Prepared { lane, keyed: true, letter: None, identity, business: None, plan, work }
+        let (lane, command, task) = match self.asks(&job.topic) {
+            // Jobs of one instance run side by side in its branches: none waits for another one's system.
+            Some(system) => (job.job_id.as_bytes().into(), Command::Request { system }, Task::Ask(Asked::new(job))),
+            None => (job.process_instance_id.as_bytes().into(), Command::Publish, Task::Job(job)),
+        };
+        let work = Arc::new(Work { record, event_id: None, source, task });
+        let (keyed, plan) = (matches!(command, Command::Publish), Plan::Command(command));
+        Prepared { lane, keyed, letter: None, identity, business: None, plan, work }
     }
 
     fn work(&self, record: Record, event: &Event, task: Task) -> Arc<Work> {

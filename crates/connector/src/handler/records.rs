@@ -27,7 +27,7 @@ impl FlowHandler {
                 return self.dead(resolved, reason.as_str(), detail, now);
             }
             // The outcome of a job that comes again is published; only its completion follows.
-            Resolution::Repeated | Resolution::Duplicate if matches!(work.task, Task::Job(_)) => return Vec::new(),
+            Resolution::Repeated | Resolution::Duplicate if work.task.is_job() => return Vec::new(),
             Resolution::Repeated => self.receipt(work, ReceiptStatus::Accepted, None, resolved.attempts, now),
             Resolution::Duplicate => self.receipt(work, ReceiptStatus::Duplicate, None, resolved.attempts, now),
             Resolution::Accepted(Output::Instance(instance)) => {
@@ -105,7 +105,7 @@ impl FlowHandler {
     fn outcome(&self, work: &Work, outcome: &Outcome, now: Timestamp) -> Result<OutgoingRecord, ReplyError> {
         let (cause, key) = match &work.task {
             Task::Job(job) => (job.job_id.as_str(), origin_key(job)),
-            Task::Nothing | Task::Start { .. } | Task::Message { .. } | Task::Terminate { .. } => {
+            Task::Nothing | Task::Start { .. } | Task::Message { .. } | Task::Terminate { .. } | Task::Ask(_) => {
                 (outcome.process.instance_id.as_str(), work.record.key.clone())
             }
         };
@@ -128,9 +128,7 @@ impl FlowHandler {
         };
         let letter = self.letter(resolved, reason, &detail, quarantine.as_ref(), now);
         let mut records = vec![letter.to_record(&work.record)];
-        if matches!(work.task, Task::Job(_))
-            || Some(&*work.record.coordinates.topic) == self.jobs_topic_name().as_deref()
-        {
+        if work.task.is_job() || Some(&*work.record.coordinates.topic) == self.jobs_topic_name().as_deref() {
             return records;
         }
         let receipt = Receipt {
@@ -169,7 +167,7 @@ fn process(work: &Work, instance_id: String) -> ProcessRef {
         | Task::Terminate { definition, business_key, .. } => {
             (Some(definition.to_string()), Some(business_key.clone()))
         }
-        Task::Nothing | Task::Job(_) => (None, None),
+        Task::Nothing | Task::Job(_) | Task::Ask(_) => (None, None),
     };
     ProcessRef { instance_id, definition, business_key }
 }

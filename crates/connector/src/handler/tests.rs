@@ -23,6 +23,7 @@ fn handler() -> FlowHandler {
         replay_topic: REPLAY,
         schema_ids: SchemaIds::default(),
         engine,
+        systems: Vec::new(),
         worker: "test".into(),
         history_lag: Duration::ZERO,
         lock: Duration::from_secs(600),

@@ -63,22 +63,22 @@ impl Endpoints {
             why,
             detail,
             ?delay,
-            "every flow that uses it pauses: no call leaves until the engine is well; nothing is lost"
+            "every flow pauses what calls it: no call leaves until it is well; nothing is lost"
         );
     }
 
     pub(super) fn probe_failed(&self, endpoint: &str, detail: &str, delay: Duration) {
-        tracing::warn!(endpoint, detail, ?delay, "the engine is not well yet; its flows stay paused");
+        tracing::warn!(endpoint, detail, ?delay, "not well yet; whatever calls it stays paused");
     }
 
     pub(super) fn gate_opened(&self, endpoint: &str, after: Duration) {
-        tracing::info!(endpoint, ?after, "the engine is well again; its flows go on");
+        tracing::info!(endpoint, ?after, "well again; what waited for it goes on");
     }
 
     pub(super) fn limit_cut(&self, endpoint: &str, why: Pressure, limit: usize) {
         let why = pressure_word(why);
         self.cuts.get_or_create(&of(endpoint, why)).inc();
-        tracing::info!(endpoint, why, limit, "fewer calls at once from now on, until the engine copes");
+        tracing::info!(endpoint, why, limit, "fewer calls at once from now on, until it copes");
     }
 }
 
@@ -88,9 +88,9 @@ fn of(endpoint: &str, why: &'static str) -> Why {
 
 pub(super) fn closed_word(why: Closed) -> &'static str {
     match why {
-        Closed::Failing => "engine-failing",
-        Closed::AskedToWait => "engine-asked-to-wait",
-        Closed::Refused => "engine-refuses-us",
+        Closed::Failing => "failing",
+        Closed::AskedToWait => "asked-to-wait",
+        Closed::Refused => "refuses-us",
     }
 }
 

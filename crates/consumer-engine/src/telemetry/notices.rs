@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use event_model::NextOffset;
-use flow_core::{Fault, Notice, Storm, TopicId};
+use flow_core::{EndpointId, Fault, Notice, Storm, TopicId};
 
-use super::{Telemetry, endpoint, kind, of_flow, of_partition};
+use super::endpoint::closed_word;
+use super::{Telemetry, kind, of_flow, of_partition};
 
 impl Telemetry {
     /// One log line and one count for everything that an operator should see.
-    pub(crate) fn notice(&self, flow: &str, endpoint: &str, topics: &[Arc<str>], notice: Notice) {
+    pub(crate) fn notice(&self, flow: &str, endpoints: &[Arc<str>], topics: &[Arc<str>], notice: Notice) {
         let place = |(topic, partition, offset): (TopicId, event_model::Partition, event_model::Offset)| {
             let name = topics.get(usize::from(topic.0)).map_or("?", |name| name);
             format!("{name}/{partition}@{offset}")
         };
+        let name = |endpoint: EndpointId| endpoints.get(usize::from(endpoint.0)).map_or("?", |name| name);
         match notice {
             Notice::Retry { at, call, fault, detail, delay, ambiguous } => {
                 self.retries.get_or_create(&kind(flow, fault_word(fault))).inc();
@@ -37,13 +39,15 @@ impl Telemetry {
                 self.dead_letters.get_or_create(&kind(flow, reason.as_str())).inc();
                 tracing::warn!(flow, at = place(at), %reason, detail, attempts, "dead letter");
             }
-            Notice::GateClosed { why, detail, delay } => {
-                self.pauses.get_or_create(&kind(flow, endpoint::closed_word(why))).inc();
-                self.endpoints.gate_closed(endpoint, flow, why, &detail, delay);
+            Notice::GateClosed { endpoint, why, detail, delay } => {
+                self.pauses.get_or_create(&kind(flow, closed_word(why))).inc();
+                self.endpoints.gate_closed(name(endpoint), flow, why, &detail, delay);
             }
-            Notice::ProbeFailed { detail, delay } => self.endpoints.probe_failed(endpoint, &detail, delay),
-            Notice::GateOpened { after } => self.endpoints.gate_opened(endpoint, after),
-            Notice::LimitCut { why, limit } => self.endpoints.limit_cut(endpoint, why, limit),
+            Notice::ProbeFailed { endpoint, detail, delay } => {
+                self.endpoints.probe_failed(name(endpoint), &detail, delay)
+            }
+            Notice::GateOpened { endpoint, after } => self.endpoints.gate_opened(name(endpoint), after),
+            Notice::LimitCut { endpoint, why, limit } => self.endpoints.limit_cut(name(endpoint), why, limit),
             Notice::Paused(partition, bound) => {
                 self.pauses.get_or_create(&kind(flow, bound)).inc();
                 tracing::info!(

@@ -102,6 +102,15 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// The error that what it gives cannot be used.
+    pub(crate) fn wrong(&self, reason: String) -> EvaluationError {
+        let source = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Expression(expression) => expression.source.clone(),
+        };
+        EvaluationError { source_text: self.parts.iter().map(source).collect(), reason }
+    }
+
     /// The text, if it holds no expression.
     pub(crate) fn literal(&self) -> Option<&str> {
         match self.parts.as_slice() {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Span;
-
 use super::expression::{Expression, Template};
 
 /// Position of a node in [`Process::nodes`].
@@ -61,20 +59,24 @@ pub(crate) enum Kind {
     TerminateEnd,
 }
 
+/// How long a timer takes: an ISO 8601 duration, or an expression that gives one.
+#[derive(Debug, Clone)]
+pub(crate) struct Timer(pub(crate) Template);
+
 /// What a catch event waits for.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// A message of this name.
     Message(Arc<str>),
     /// This long after the token arrived.
-    Timer(Span),
+    Timer(Timer),
 }
 
 /// What a boundary event waits for.
 #[derive(Debug, Clone)]
 pub(crate) enum BoundaryEvent {
     /// This long after the activity began.
-    Timer(Span),
+    Timer(Timer),
     /// An error with this code, or any error.
     Error(Option<Arc<str>>),
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::EngineError;
@@ -11,7 +12,7 @@ use super::commit::Change;
 use super::instance::{ArmedTimer, End, Execution, Job, JobState, Task, TaskEnd, Wait};
 use crate::bpmn::expression::{Scope, Template};
 use crate::bpmn::model::{BoundaryEvent, UserTask};
-use crate::bpmn::{ElementIndex, Event, Kind, Node, duration};
+use crate::bpmn::{ElementIndex, Event, Kind, Node, Timer, duration};
 
 /// A model that walks in a circle without ever waiting is stopped after this many nodes.
 const MAX_STEPS: usize = 10_000;
@@ -165,7 +166,7 @@ impl Change {
                         moves.extend(self.leave(joined, at));
                     }
                 }
-                Kind::Catch(event) => self.wait(execution, at, event),
+                Kind::Catch(event) => self.wait(execution, at, event)?,
                 Kind::End => {}
                 Kind::TerminateEnd => {
                     self.end(Some(node.id.clone()), Some(format!("terminate end event ({})", node.id)));
@@ -213,16 +214,22 @@ impl Change {
         None
     }
 
-    fn wait(&mut self, execution: Arc<str>, at: ElementIndex, event: &Event) {
+    fn wait(&mut self, execution: Arc<str>, at: ElementIndex, event: &Event) -> Result<(), EngineError> {
         let wait = match event {
             Event::Message(message) => Wait::Message(message.clone()),
-            Event::Timer(span) => {
-                let due = duration::after(self.now, span);
+            Event::Timer(timer) => {
+                let due = self.due_at(timer)?;
                 self.due.push((due, Due::Timer { instance: self.instance.number, timer: execution.clone() }));
                 Wait::Timer(due)
             }
         };
         self.instance.executions.push(Execution { id: execution, at, wait, timers: Vec::new() });
+        Ok(())
+    }
+
+    fn due_at(&self, Timer(template): &Timer) -> Result<Timestamp, EngineError> {
+        let span = duration::parse(&template.text(self)?).map_err(|reason| template.wrong(reason))?;
+        Ok(duration::after(self.now, &span))
     }
 
     fn open_task(
@@ -280,7 +287,7 @@ impl Change {
         };
         let wait = Wait::Task(task.id.clone());
         self.instance.tasks.push(task);
-        self.enter_activity(execution, at, node, wait);
+        self.enter_activity(execution, at, node, wait)?;
         Ok(())
     }
 
@@ -303,21 +310,27 @@ impl Change {
             exception: None,
             state: JobState::Waiting,
         };
-        self.enter_activity(execution, at, node, Wait::Job(job));
-        Ok(())
+        self.enter_activity(execution, at, node, Wait::Job(job))
     }
 
-    fn enter_activity(&mut self, execution: Arc<str>, at: ElementIndex, node: &Node, wait: Wait) {
+    fn enter_activity(
+        &mut self,
+        execution: Arc<str>,
+        at: ElementIndex,
+        node: &Node,
+        wait: Wait,
+    ) -> Result<(), EngineError> {
         let definition = self.instance.definition.clone();
         let mut timers = Vec::new();
         for boundary in &node.boundary {
-            if let Kind::Boundary { event: BoundaryEvent::Timer(span), .. } = &definition.process.nodes[*boundary].kind
+            if let Kind::Boundary { event: BoundaryEvent::Timer(timer), .. } = &definition.process.nodes[*boundary].kind
             {
-                let timer = ArmedTimer { id: self.ids.id(), at: *boundary, due: duration::after(self.now, span) };
+                let timer = ArmedTimer { id: self.ids.id(), at: *boundary, due: self.due_at(timer)? };
                 self.due.push((timer.due, Due::Timer { instance: self.instance.number, timer: timer.id.clone() }));
                 timers.push(timer);
             }
         }
         self.instance.executions.push(Execution { id: execution, at, wait, timers });
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! The variables of an expression: declared for the check, bound for an evaluation.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cel::{Context, Value as Cel};
-use event_model::{Event, EventSchema, Record};
+use event_model::{Event, EventSchema, JobRecord, Record};
 use serde_json::Value as Json;
 
 use super::check::{Scope, Uses};
@@ -47,10 +47,15 @@ fn record_fields(key: Type) -> [(&'static str, Type); 4] {
     [("topic", Type::Text), ("partition", Type::Int), ("offset", Type::Int), ("key", key)]
 }
 
-/// What the expressions of a job may use: `vars`, the process variables by name.
-pub(crate) fn job_scope() -> Scope {
+/// What the expressions of a job may use: `vars`, the process variables by name, `job`, and, where a system has answered, `response`.
+pub(crate) fn job_scope(answered: bool) -> Scope {
+    let text = || Type::Text;
+    let job = Type::record([("id", text()), ("processInstanceId", text()), ("businessKey", text().nullable())]);
+    let headers = Type::Map(Arc::new(Type::Text));
+    let response = Type::record([("status", Type::Int), ("headers", headers), ("body", Type::Dyn)]);
+    let response = Some(("response", response)).filter(|_| answered);
     Scope {
-        variables: vec![("vars", Type::Map(Arc::new(Type::Dyn)))],
+        variables: [("vars", Type::Map(Arc::new(Type::Dyn))), ("job", job)].into_iter().chain(response).collect(),
         declared_in: "the process".to_owned(),
         not_null: Vec::new(),
     }
@@ -108,7 +113,7 @@ pub(crate) struct Evaluation<'a> {
 
 enum Inputs<'a> {
     Step { event: &'a Event, record: &'a Record, needed: &'a Needed },
-    Job { vars: BTreeMap<&'a str, &'a Json> },
+    Job { job: &'a JobRecord, response: Option<&'a Json> },
 }
 
 impl<'a> Evaluation<'a> {
@@ -116,9 +121,8 @@ impl<'a> Evaluation<'a> {
         Self { inputs: Inputs::Step { event, record, needed }, context: OnceCell::new() }
     }
 
-    pub(crate) fn of_job(vars: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Self {
-        let vars = vars.into_iter().map(|(name, value)| (name.as_str(), value)).collect();
-        Self { inputs: Inputs::Job { vars }, context: OnceCell::new() }
+    pub(crate) fn of_job(job: &'a JobRecord, response: Option<&'a Json>) -> Self {
+        Self { inputs: Inputs::Job { job, response }, context: OnceCell::new() }
     }
 
     pub(crate) fn context(&self) -> &Context<'static, 'static> {
@@ -139,10 +143,15 @@ impl<'a> Evaluation<'a> {
                         context.add_variable_from_value("record", value::to_cel(&fields, &Type::Dyn));
                     }
                 }
-                Inputs::Job { vars } => {
-                    let entries = vars.iter().map(|(name, of)| ((*name).to_owned(), value::to_cel(of, &Type::Dyn)));
-                    let map: HashMap<String, Cel> = entries.collect();
+                Inputs::Job { job, response } => {
+                    let entry = |(name, of): (&String, &Json)| (name.clone(), value::to_cel(of, &Type::Dyn));
+                    let map: HashMap<String, Cel> = job.variables.iter().map(entry).collect();
                     context.add_variable_from_value("vars", map);
+                    let fields = all_of(JOB, |name| job_field(job, name));
+                    context.add_variable_from_value("job", value::to_cel(&fields, &Type::Dyn));
+                    if let Some(response) = response {
+                        context.add_variable_from_value("response", value::to_cel(response, &Type::Dyn));
+                    }
                 }
             }
             context
@@ -156,9 +165,13 @@ impl<'a> Evaluation<'a> {
             (Inputs::Step { event, .. }, "event", fields) => Ok(below(&event.data, fields)?.unwrap_or(Json::Null)),
             (Inputs::Step { event, .. }, "ce", [name]) => Ok(ce(event, name)),
             (Inputs::Step { record, .. }, "record", [name]) => Ok(record_field(record, name)),
-            (Inputs::Job { vars }, "vars", [name, fields @ ..]) => {
+            (Inputs::Job { job, .. }, "job", [name]) => Ok(job_field(job, name)),
+            (Inputs::Job { response: Some(response), .. }, "response", fields) => {
+                below(response, fields)?.ok_or_else(|| EvaluationError(format!("there is no `{}`", path.join("."))))
+            }
+            (Inputs::Job { job, .. }, "vars", [name, fields @ ..]) => {
                 let absent = || EvaluationError(format!("the process has no variable `{name}`"));
-                let variable = vars.get(name.as_str()).ok_or_else(absent)?;
+                let variable = job.variables.get(name).ok_or_else(absent)?;
                 below(variable, fields)?.ok_or_else(|| EvaluationError(format!("there is no `{}`", path.join("."))))
             }
             _ => Err(EvaluationError(format!("there is no `{}`", path.join(".")))),
@@ -184,6 +197,7 @@ fn below(json: &Json, fields: &[String]) -> Result<Option<Json>, EvaluationError
 
 const CE: &[&str] = &["id", "source", "type", "subject", "time"];
 const RECORD: &[&str] = &["topic", "partition", "offset", "key"];
+const JOB: &[&str] = &["id", "processInstanceId", "businessKey"];
 
 fn all_of(names: &[&str], field: impl Fn(&str) -> Json) -> Json {
     Json::Object(names.iter().map(|name| ((*name).to_owned(), field(name))).collect())
@@ -197,6 +211,15 @@ fn ce(event: &Event, name: &str) -> Json {
         "type" => text(Some(&event.kind)),
         "subject" => text(event.subject.as_ref()),
         "time" => text(event.time.as_ref()),
+        _ => Json::Null,
+    }
+}
+
+fn job_field(job: &JobRecord, name: &str) -> Json {
+    match name {
+        "id" => Json::String(job.job_id.clone()),
+        "processInstanceId" => Json::String(job.process_instance_id.clone()),
+        "businessKey" => job.business_key.clone().map_or(Json::Null, Json::String),
         _ => Json::Null,
     }
 }

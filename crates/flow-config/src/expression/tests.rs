@@ -1,7 +1,5 @@
 //! What the check accepts and refuses, and what evaluation gives.
 
-use std::collections::BTreeMap;
-
 use event_model::{Coordinates, Event, EventSchema, Offset, Partition, Record};
 use serde_json::{Value as Json, json};
 
@@ -212,9 +210,10 @@ fn only_what_expressions_use_is_converted() {
 
 #[test]
 fn a_process_variable_that_is_absent_is_named() {
-    let expression = Expression::compile("vars.decision", Wanted::Text, &job_scope()).expect("compiles");
-    let vars = BTreeMap::from([("other".to_owned(), json!("x"))]);
-    let error = expression.evaluate(&Evaluation::of_job(&vars)).expect_err("absent");
+    let expression = Expression::compile("vars.decision", Wanted::Text, &job_scope(false)).expect("compiles");
+    let job = json!({"jobId": "j", "topic": "t", "processInstanceId": "p", "variables": {"other": "x"}});
+    let job = serde_json::from_value(job).expect("a job");
+    let error = expression.evaluate(&Evaluation::of_job(&job, None)).expect_err("absent");
     assert_eq!(error.to_string(), "the process has no variable `decision`");
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use event_model::JobRecord;
 use serde_json::Value as Json;
 
+use super::call::{self, SystemCall};
 use super::plan::PlanError;
 use super::read::{compile, expression};
 use super::source::Located;
@@ -16,32 +18,36 @@ use crate::expression::{Evaluation, EvaluationError, Wanted, job_scope, noun};
 pub struct Job {
     /// The external-worker topic in the model.
     pub topic: Arc<str>,
-    /// What is published.
-    pub publish: Publish,
+    /// What is done.
+    pub work: JobWork,
+}
+
+/// What is done for a job.
+#[derive(Debug)]
+pub enum JobWork {
+    /// Decision, comments and audit go to the reply topic.
+    Outcome(Box<Publication>),
+    /// A system is asked for something; the process goes on with its answer.
+    Call(Box<SystemCall>),
+}
+
+/// What an outcome holds beside comments and audit.
+#[derive(Debug)]
+pub struct Publication {
     /// Process variables that go into the outcome.
     pub include: Vec<Arc<str>>,
     pub(super) decision: Located,
-    pub(super) file: Arc<str>,
+    file: Arc<str>,
 }
 
-/// What a job publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Publish {
-    /// Decision, comments and audit to the reply topic.
-    Outcome,
-}
-
-impl Job {
-    /// The decision of a process, by its variables. `None` when the expression gives null: the process ended without
+impl Publication {
+    /// The decision of a process, by the variables of its job. `None` when the expression gives null: the process ended without
     /// a decision.
     ///
     /// # Errors
     /// The expression failed, for instance because the process has no such variable, or gave no text.
-    pub fn decision<'v>(
-        &self,
-        vars: impl IntoIterator<Item = (&'v String, &'v Json)>,
-    ) -> Result<Option<String>, PlanError> {
-        let value = self.decision.expression.evaluate(&Evaluation::of_job(vars));
+    pub fn decision(&self, job: &JobRecord) -> Result<Option<String>, PlanError> {
+        let value = self.decision.expression.evaluate(&Evaluation::of_job(job, None));
         let decision = value.and_then(|value| match value {
             Json::String(text) => Ok(Some(text)),
             Json::Null => Ok(None),
@@ -50,7 +56,7 @@ impl Job {
             }
         });
         decision
-            .map_err(|cause| PlanError::expression(&self.file, &format!("job {}", self.topic), &self.decision, &cause))
+            .map_err(|cause| PlanError::expression(&self.file, &format!("job {}", job.topic), &self.decision, &cause))
     }
 }
 
@@ -59,29 +65,36 @@ const DEFAULT_DECISION: &str = "vars.decision";
 
 pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
     let topic = section.required_string("topic", "the external-worker topic in the model, topic = \"tickets.outcome\"");
-    if let Some(at) = section.key_at("call") {
-        section.report(at, "call", "calls to other systems are not supported yet", "write publish = \"outcome\"");
-    }
-    for later in ["result", "bpmn_error"] {
-        if let Some(at) = section.key_at(later) {
-            section.report(at, later, "belongs to `call`, which is not supported yet", "remove it");
+    let work = match (section.has("publish"), section.has("call")) {
+        (true, false) => publication(&section, file).map(Box::new).map(JobWork::Outcome),
+        (false, true) => call::read(&section, file).map(Box::new).map(JobWork::Call),
+        (given, _) => {
+            let what = if given { "publishes and calls, but a job does one thing" } else { "says nothing to do" };
+            let help = "give exactly one: publish = \"outcome\", or call = { system = \"crm\", path = \"/cases\" }";
+            section.report(section.at(), "", what, help);
+            return None;
+        }
+    };
+    section.finish();
+    Some(Job { topic: topic?.get_ref().as_str().into(), work: work? })
+}
+
+fn publication(section: &Section<'_>, file: &Arc<str>) -> Option<Publication> {
+    for field in ["result", "bpmn_error"] {
+        if let Some(at) = section.key_at(field) {
+            section.report(at, field, "belongs to a job that calls a system", "remove it");
         }
     }
-    let publish = match section.has("call") || section.require("publish", "write publish = \"outcome\"") {
-        true => section.one_of("publish", &[("outcome", Publish::Outcome)]),
-        false => None,
-    };
-    let scope = job_scope();
+    let known = section.one_of("publish", &[("outcome", ())]);
+    let scope = job_scope(false);
     let decision = match section.has("decision") {
-        true => expression(&section, "decision", Wanted::Text, &scope),
-        false => compile(&section, "decision", section.at()..section.at(), DEFAULT_DECISION, Wanted::Text, &scope),
+        true => expression(section, "decision", Wanted::Text, &scope),
+        false => compile(section, "decision", section.at()..section.at(), DEFAULT_DECISION, Wanted::Text, &scope),
     };
     section.get("decision");
     let include = section.strings("include").unwrap_or_default();
-    section.finish();
-    Some(Job {
-        topic: topic?.get_ref().as_str().into(),
-        publish: publish?,
+    known?;
+    Some(Publication {
         include: include.iter().map(|name| name.get_ref().as_str().into()).collect(),
         decision: decision?,
         file: Arc::clone(file),

@@ -1,5 +1,6 @@
 //! A flow: what is read, what it does in the workflow service, and where answers go.
 
+mod call;
 mod job;
 mod model;
 mod null;
@@ -8,6 +9,7 @@ mod read;
 mod source;
 mod step;
 mod storm_guard;
+mod template;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,8 @@ use event_model::{EventSchema, ReplyEncoding, Schemas};
 use crate::expression::Needed;
 use crate::problem::Problem;
 
-pub use job::{Job, Publish};
+pub use call::{Method, PlannedCall, SystemAnswer, SystemCall};
+pub use job::{Job, JobWork, Publication};
 pub use plan::{LaneKey, PlanError, Planned, PlannedAction, Variables};
 pub use source::{OnLost, OnNull, Source, StartFrom};
 pub use step::{Action, Step};
@@ -136,6 +139,14 @@ impl Flow {
     #[must_use]
     pub fn schema(&self) -> &Arc<EventSchema> {
         &self.source.schema
+    }
+
+    /// What its jobs ask of systems.
+    pub fn calls(&self) -> impl Iterator<Item = &SystemCall> {
+        self.jobs.iter().filter_map(|job| match &job.work {
+            JobWork::Call(call) => Some(&**call),
+            JobWork::Outcome(_) => None,
+        })
     }
 
     /// The job of an external-worker topic, or none when this flow does not serve it.

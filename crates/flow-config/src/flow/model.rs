@@ -17,6 +17,8 @@ struct Declared {
     processes: BTreeSet<String>,
     messages: BTreeSet<String>,
     job_topics: BTreeSet<String>,
+    /// Codes of BPMN errors.
+    errors: BTreeSet<String>,
     /// A job topic is an expression of the engine, `${…}`, so that any topic may be meant.
     any_job_topic: bool,
 }
@@ -96,6 +98,7 @@ fn note(element: &BytesStart<'_>, declared: &mut Declared) -> Result<(), String>
     match element.local_name().as_ref() {
         b"process" => declared.processes.extend(attribute("id")?),
         b"message" => declared.messages.extend(attribute("name")?),
+        b"error" => declared.errors.extend(attribute("errorCode")?),
         b"serviceTask" => {
             if let Some(topic) = attribute("topic")? {
                 declared.any_job_topic |= topic.contains("${");
@@ -128,6 +131,18 @@ fn compare(document: &Document, root: &DeTable<'_>, declared: &Declared) {
             }
         }
     }
+    for (at, code) in error_codes(root) {
+        if !declared.errors.contains(code) {
+            unknown(at, "job.bpmn_error", "error with the code", code, &declared.errors);
+        }
+    }
+}
+
+/// The error codes of `[job.bpmn_error]`: one that no model catches would end in the engine's dead letters.
+fn error_codes<'a>(root: &'a DeTable<'_>) -> impl Iterator<Item = (usize, &'a str)> {
+    let jobs = root.get("job").and_then(|value| value.get_ref().as_array()).into_iter().flat_map(|array| array.iter());
+    let codes = jobs.filter_map(|job| job.get_ref().as_table()?.get("bpmn_error")?.get_ref().as_table());
+    codes.flat_map(|codes| codes.values()).filter_map(|code| Some((code.span().start, code.get_ref().as_str()?)))
 }
 
 /// The texts of one field over all tables of an array.

@@ -162,7 +162,8 @@ fn action(section: &Section<'_>, first_start: Option<&Arc<str>>) -> Option<Actio
     }
 }
 
-fn variables(table: &Section<'_>, scope: &Scope) -> Vec<(Arc<str>, Located)> {
+/// Names and expressions of a table that makes process variables.
+pub(super) fn variables(table: &Section<'_>, scope: &Scope) -> Vec<(Arc<str>, Located)> {
     let mut seen = BTreeSet::new();
     let variables = table.entries().filter_map(|(name, at, value)| {
         check_name(table, name, at, name);

@@ -1,8 +1,9 @@
 //! Planning, and the rules of a flow file that need more than one line to show.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use event_model::{Event, Offset, Partition, Schemas};
+use event_model::{Event, JobRecord, Offset, Partition, Schemas};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -175,9 +176,9 @@ fn what_is_planned_does_not_show_data_when_it_is_logged() {
 #[test]
 fn the_decision_of_a_job_comes_from_its_variables() {
     let flow = tickets();
-    let job = flow.job("tickets.outcome").expect("the job");
+    let job = publication(&flow);
     assert_eq!(job.include.iter().map(|name| &**name).collect::<Vec<_>>(), ["ticketId", "priority", "team"]);
-    let decide = |vars: Json| job.decision(vars.as_object().expect("an object"));
+    let decide = |vars: Json| job.decision(&with_vars(vars));
     assert_eq!(decide(json!({"decision": "resolved"})), Ok(Some("resolved".to_owned())));
     assert_eq!(decide(json!({"decision": null})), Ok(None));
     let error = decide(json!({"decision": 3})).expect_err("a number").to_string();
@@ -189,6 +190,67 @@ fn the_decision_of_a_job_comes_from_its_variables() {
     assert!(error.ends_with("`vars.decision` the process has no variable `decision`"), "{error}");
 }
 
+fn publication(flow: &Flow) -> &Publication {
+    let JobWork::Outcome(job) = &flow.job("tickets.outcome").expect("the job").work else { panic!("it publishes") };
+    job
+}
+
+fn with_vars(vars: Json) -> JobRecord {
+    let job = json!({"jobId": "j-1", "topic": "tickets.outcome", "processInstanceId": "p-1", "variables": vars});
+    serde_json::from_value(job).expect("a job")
+}
+
+/// The flow with a job that asks a system.
+fn asking(call: &str) -> SystemCall {
+    let mut flow = edited(&[
+        ("publish  = \"outcome\"", call),
+        ("decision = \"vars.decision\"", ""),
+        ("include  = [\"ticketId\", \"priority\", \"team\"]", ""),
+    ])
+    .expect("good");
+    match flow.jobs.remove(0).work {
+        JobWork::Call(call) => *call,
+        JobWork::Outcome(_) => panic!("it calls"),
+    }
+}
+
+#[test]
+fn a_call_is_calculated_from_the_job_and_data_stays_in_its_segment() {
+    let call = asking(
+        "call = { system = \"crm\", path = \"/cases/{vars.case}/owner?by={vars.by}\", if_match = \"vars.etag\", body = { owner = { name = \"vars.owner\" }, tags = [\"'a'\", \"job.id\"], tries = 3, urgent = true } }",
+    );
+    let vars = json!({"case": "../a/b?c#d", "by": 7, "etag": null, "owner": "eva"});
+    let planned = call.plan(&with_vars(vars.clone())).expect("planned");
+    assert_eq!((planned.method, planned.path.as_str()), (Method::Post, "/cases/..%2Fa%2Fb%3Fc%23d/owner?by=7"));
+    assert_eq!(planned.body, Some(json!({"owner": {"name": "eva"}, "tags": ["a", "j-1"], "tries": 3, "urgent": true})));
+    assert_eq!(planned.if_match, None);
+    for (case, why) in
+        [(json!(""), "empty, or dots alone"), (json!(".."), "empty, or dots alone"), (json!(null), "but gave null")]
+    {
+        let mut vars = vars.clone();
+        vars["case"] = case;
+        let error = call.plan(&with_vars(vars)).expect_err("refused").to_string();
+        assert!(error.contains("job tickets.outcome, job.call.path: `vars.case`") && error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn an_answer_becomes_variables_or_a_bpmn_error() {
+    let call = asking(
+        "call = { system = \"crm\", path = \"/cases\" }\nresult = { caseId = \"response.body.id\", version = \"response.headers.etag\", status = \"response.status\" }\nbpmn_error = { \"409\" = \"taken\" }",
+    );
+    let headers = BTreeMap::from([("etag".to_owned(), "\"1\"".to_owned())]);
+    let answer = |body| SystemAnswer { status: 201, headers: &headers, body };
+    let made = json!({"id": "C-1"});
+    let result = call.result(&with_vars(json!({})), answer(&made)).expect("variables");
+    let result: BTreeMap<String, Json> = result.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    assert_eq!(json!(result), json!({"caseId": "C-1", "version": "\"1\"", "status": 201}));
+    let error = call.result(&with_vars(json!({})), answer(&json!({}))).expect_err("no id").to_string();
+    assert!(error.contains("job.result.caseId") && error.ends_with("there is no `id`"), "{error}");
+    assert_eq!(call.bpmn_error(409).map(|code| &**code), Some("taken"));
+    assert_eq!(call.bpmn_error(404), None);
+}
+
 #[test]
 fn what_a_flow_does_not_say_has_its_default() {
     let flow =
@@ -197,7 +259,7 @@ fn what_a_flow_does_not_say_has_its_default() {
     assert_eq!(flow.limits, Limits::default());
     assert_eq!((flow.source.max_body, flow.source.on_null), (1024 * 1024, OnNull::DeadLetter));
     assert_eq!(flow.reply.format, ReplyEncoding::Json);
-    assert_eq!(flow.job("tickets.outcome").map(|job| job.decision.expression.source()), Some("vars.decision"));
+    assert_eq!(publication(&flow).decision.expression.source(), "vars.decision");
     assert!(matches!(&flow.steps[1].action, Action::Message { hold_for, .. } if hold_for.as_secs() == 900));
 }
 

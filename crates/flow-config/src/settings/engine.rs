@@ -191,7 +191,7 @@ fn urls(section: &Section<'_>, sources: &Sources<'_>, dialect: Dialect) -> Optio
 }
 
 /// An http(s) URL without credentials and without a slash at the end.
-fn checked_url(section: &Section<'_>, name: &'static str, text: &Spanned<String>) -> Option<String> {
+pub(super) fn checked_url(section: &Section<'_>, name: &'static str, text: &Spanned<String>) -> Option<String> {
     let (at, url) = (text.span().start, text.get_ref().trim_end_matches('/'));
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());

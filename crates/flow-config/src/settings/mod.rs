@@ -4,6 +4,7 @@ mod bounds;
 mod engine;
 mod intake;
 mod kafka;
+mod system;
 mod value;
 
 #[cfg(test)]
@@ -18,13 +19,14 @@ use event_model::{SchemaIds, Schemas};
 
 use crate::document::{Document, Section, Zero};
 use crate::environment::Environment;
-use crate::flow::Flow;
+use crate::flow::{Flow, SystemCall};
 use crate::problem::{Problem, suggestion};
 
 pub use bounds::LEASE_TERM;
 pub use engine::{Credentials, Dialect, EngineSettings, EngineUrls, JobPaths};
 pub use intake::{DoorLock, DoorSettings, IntakeSettings};
 pub use kafka::{Delivery, GroupProtocol, KafkaSettings, PropertyValue};
+pub use system::{SystemAuth, SystemSettings};
 
 /// The settings of one deployment. Its `Debug` form holds no secret.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub struct Settings {
     pub audit: Option<AuditSettings>,
     /// Where events come in by HTTP; `None`: nowhere.
     pub intake: Option<IntakeSettings>,
+    /// The business systems that jobs call, in the order of the file.
+    pub systems: Vec<SystemSettings>,
     schema_ids: BTreeMap<u32, NamedSchema>,
     file: PathBuf,
 }
@@ -140,6 +144,21 @@ impl Settings {
         wrong.collect()
     }
 
+    /// What is wrong with the systems that jobs call: those that the settings do not have.
+    pub fn system_problems(&self, flows: &[Flow]) -> Vec<Problem> {
+        let calls = flows.iter().flat_map(|flow| flow.calls().map(move |call| (flow, call)));
+        let unknown = calls.filter(|(_, call)| self.systems.iter().all(|system| *system.name != *call.system));
+        let problem = |(flow, call): (&Flow, &SystemCall)| Problem {
+            file: flow.file.clone(),
+            line: call.line,
+            column: 1,
+            field: "job.call.system".to_owned(),
+            message: format!("{} has no [[system]] with name = \"{}\"", self.file.display(), call.system),
+            help: suggestion(&call.system, self.systems.iter().map(|system| system.name.as_str())),
+        };
+        unknown.map(problem).collect()
+    }
+
     /// The schemas that Confluent schema ids stand for.
     ///
     /// # Errors
@@ -197,6 +216,7 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
     }
     let audit = root.table("audit").and_then(|section| audit(&section));
     let intake = root.table("intake").map(|section| intake::read(&section, &sources));
+    let systems = system::read_all(&root.tables("system"), &sources);
     root.finish();
     Some(Settings {
         deployment: deployment?,
@@ -211,6 +231,7 @@ fn read(document: &Document, dir: &Path, environment: &Environment) -> Option<Se
         drain_timeout,
         audit,
         intake,
+        systems,
     })
 }
 

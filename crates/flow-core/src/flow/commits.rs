@@ -10,7 +10,7 @@ use crate::batch::{Batch, CommitFault, Progressed, Resolution, Resolved};
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::guards::{Guard, holds};
-use crate::input::TopicId;
+use crate::input::{EndpointId, TopicId};
 use crate::ownership::{Begun, Finished, Ownership, Phase};
 use crate::retry::RetryPolicy;
 use crate::time::Moment;
@@ -23,7 +23,8 @@ impl<W: Clone, O> Flow<W, O> {
         let moved = |owned: &Ownership| owned.phase == Phase::Active && owned.has_moved();
         let wanting = |owned: &Ownership| owned.wants_lease && owned.phase == Phase::Active;
         let wants_lease = !self.unleased.is_empty() && self.partitions.values().any(wanting);
-        let idle = self.releasing.is_some() || (self.calls.is_empty() && self.ready.is_empty());
+        let waiting = self.endpoints.iter().any(|own| !own.ready.is_empty());
+        let idle = self.releasing.is_some() || (self.calls.is_empty() && !waiting);
         // Only asked when nothing was resolved: an end that moved without a record still moves the offset.
         let offsets_only = wants_lease || (idle && self.gathering.is_idle() && self.partitions.values().any(moved));
         let Some(resolved) = self.gathering.close(now, idle || wants_lease, offsets_only) else { return };
@@ -98,9 +99,11 @@ impl<W: Clone, O> Flow<W, O> {
         for line in &batch.offsets {
             self.resume(line.partition, effects);
         }
-        // They go first: they were ready before everything that is ready now.
+        // They go first: they were ready before everything that is ready now. Only what the engine does needs a lease.
         while let Some(id) = self.unleased.pop_back() {
-            self.ready.push_front(id);
+            if let Some(own) = self.endpoints.get_mut(EndpointId::ENGINE.index()) {
+                own.ready.push_front(id);
+            }
         }
     }
 
@@ -123,7 +126,7 @@ impl<W: Clone, O> Flow<W, O> {
         match protocol.and_then(|protocol| protocol.after_commit(&resolved.resolution)) {
             Some(call) => {
                 entry.state = State::Ready(call);
-                self.ready.push_back(resolved.id);
+                self.make_ready(resolved.id);
                 if let Some(owned) = self.partitions.get_mut(&resolved.partition) {
                     owned.completing += 1;
                 }

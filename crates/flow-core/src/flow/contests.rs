@@ -9,7 +9,7 @@ use crate::effect::{Effect, Notice};
 use crate::endpoint::Endpoint;
 use crate::fate::{Health, health};
 use crate::gate::{Closed, Gate};
-use crate::input::{Answer, Failure, RecordId};
+use crate::input::{Answer, EndpointId, Failure, RecordId};
 use crate::retry::Dice;
 use crate::time::Moment;
 
@@ -33,14 +33,17 @@ impl<W: Clone, O> Flow<W, O> {
         now: Moment,
         id: RecordId,
         answer: Answer<O>,
-        endpoint: &mut Endpoint,
+        endpoints: &mut [&mut Endpoint],
         effects: &mut Vec<Effect<W, O>>,
     ) {
         let Some(contest) = self.contests.get_mut(&id) else { return };
         contest.busy = false;
         let verdict = if let Answer::Failed(failure) = answer {
-            if let Some((why, delay)) = blame(&mut endpoint.gate, now, &failure, &mut self.dice) {
-                effects.push(Effect::Notice(Notice::GateClosed { why, detail: failure.detail.clone(), delay }));
+            let (endpoint, engine) = (EndpointId::ENGINE, endpoints.get_mut(EndpointId::ENGINE.index()));
+            if let Some((why, delay)) = engine.and_then(|engine| blame(&mut engine.gate, now, &failure, &mut self.dice))
+            {
+                let detail = failure.detail.clone();
+                effects.push(Effect::Notice(Notice::GateClosed { endpoint, why, detail, delay }));
             }
             contest.failed(failure.detail)
         } else {

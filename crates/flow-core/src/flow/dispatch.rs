@@ -1,12 +1,13 @@
-//! What may leave now: ready calls, under the endpoint's gate and limit, the flow's own limit and the lease.
+//! What may leave now: ready calls, under their endpoint's gate and limit, the flow's own limit and the lease.
 
 use std::cmp::Reverse;
 
 use super::{Flow, State, Timer};
+use crate::call::Call;
 use crate::effect::Effect;
 use crate::endpoint::Endpoint;
 use crate::guards::{Guard, holds};
-use crate::input::RecordId;
+use crate::input::{EndpointId, RecordId};
 use crate::ownership::Phase;
 use crate::time::Moment;
 
@@ -23,7 +24,7 @@ impl<W: Clone, O> Flow<W, O> {
                         && let State::Waiting(call) = &entry.state
                     {
                         entry.state = State::Ready(call.clone());
-                        self.ready.push_back(id);
+                        self.make_ready(id);
                     }
                 }
                 Timer::Contest(id) => {
@@ -31,7 +32,7 @@ impl<W: Clone, O> Flow<W, O> {
                         && !contest.busy
                     {
                         contest.busy = true;
-                        self.ready.push_back(id);
+                        self.make_ready(id);
                     }
                 }
                 Timer::Again(partition) => self.restore_again(now, partition, effects),
@@ -48,32 +49,47 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    pub(super) fn dispatch(&mut self, now: Moment, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+    pub(super) fn dispatch(&mut self, now: Moment, endpoints: &mut [&mut Endpoint], effects: &mut Vec<Effect<W, O>>) {
         self.hold_back();
-        while self.calls.len() < self.settings.max_in_flight && endpoint.may_call(self.seat) {
-            let Some(id) = self.ready.pop_front() else { break };
-            if let Some(contest) = self.contests.get(&id) {
-                self.calls.insert(id, endpoint.call(self.seat, &contest.next));
-                effects.push(Effect::Call { id, work: contest.work.clone(), call: contest.next.clone(), until: None });
-                continue;
-            }
-            if self.is_paused(id) {
-                self.guarded.push_back(id);
-                continue;
-            }
-            self.dispatch_record(now, id, endpoint, effects);
+        for (index, endpoint) in endpoints.iter_mut().enumerate() {
+            self.dispatch_to(now, EndpointId(index as u8), endpoint, effects);
         }
-        let own = self.settings.max_in_flight.saturating_sub(self.calls.len());
-        endpoint.wants(self.seat, own.min(self.ready.len()));
     }
 
-    fn dispatch_record(&mut self, now: Moment, id: RecordId, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
-        let Some(entry) = self.records.get_mut(&id) else { return };
-        let State::Ready(call) = &entry.state else { return };
-        let Some(owned) = self.partitions.get_mut(&entry.partition) else { return };
+    /// An endpoint that is slow or down holds back its own calls only: each has its own queue and its own places in flight.
+    fn dispatch_to(&mut self, now: Moment, to: EndpointId, endpoint: &mut Endpoint, effects: &mut Vec<Effect<W, O>>) {
+        let max = self.settings.max_in_flight;
+        while let Some(own) = self.endpoints.get_mut(to.index())
+            && own.in_flight < max
+            && endpoint.may_call(own.seat)
+            && let Some(id) = own.ready.pop_front()
+        {
+            if self.is_paused(id) {
+                self.guarded.push_back(id);
+            } else if let Some((work, call, until)) = self.leaves(now, id) {
+                if let Some(own) = self.endpoints.get_mut(to.index()) {
+                    own.in_flight += 1;
+                    self.calls.insert(id, (to, endpoint.call(own.seat, &call)));
+                }
+                effects.push(Effect::Call { id, work, call, until });
+            }
+        }
+        if let Some(own) = self.endpoints.get(to.index()) {
+            endpoint.wants(own.seat, max.saturating_sub(own.in_flight).min(own.ready.len()));
+        }
+    }
+
+    /// What leaves for the record, or the look for doubles, and until when it may; nothing while it has no lease.
+    fn leaves(&mut self, now: Moment, id: RecordId) -> Option<(W, Call, Option<Moment>)> {
+        if let Some(contest) = self.contests.get(&id) {
+            return Some((contest.work.clone(), contest.next.clone(), None));
+        }
+        let entry = self.records.get_mut(&id)?;
+        let State::Ready(call) = &entry.state else { return None };
+        let owned = self.partitions.get_mut(&entry.partition)?;
         let mut until = None;
         if call.needs_lease() {
-            let Some(horizon) = owned.horizons.get_mut(usize::from(entry.topic.0)) else { return };
+            let horizon = owned.horizons.get_mut(usize::from(entry.topic.0))?;
             let behind = entry.offset.get() + 1;
             let beyond = behind > horizon.leased && holds(Guard::HorizonFirst);
             if beyond || now >= self.leased_until && holds(Guard::LeaseTerm) {
@@ -81,7 +97,8 @@ impl<W: Clone, O> Flow<W, O> {
                     horizon.wanted_to = horizon.wanted_to.max(behind);
                 }
                 owned.wants_lease = true;
-                return self.unleased.push_back(id);
+                self.unleased.push_back(id);
+                return None;
             }
             horizon.dispatched_to = horizon.dispatched_to.max(behind);
             horizon.dispatched += 1;
@@ -89,8 +106,7 @@ impl<W: Clone, O> Flow<W, O> {
         }
         owned.in_flight += 1;
         let call = call.clone();
-        self.calls.insert(id, endpoint.call(self.seat, &call));
         entry.state = State::Calling(call.clone());
-        effects.push(Effect::Call { id, work: entry.work.clone(), call, until });
+        Some((entry.work.clone(), call, until))
     }
 }

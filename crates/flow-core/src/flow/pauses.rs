@@ -6,7 +6,7 @@
 use super::{Flow, State};
 use crate::effect::{Effect, Notice};
 use crate::guards::{Guard, holds};
-use crate::input::RecordId;
+use crate::input::{EndpointId, RecordId};
 use crate::pause::Paused;
 use crate::quarantine::KeyHash;
 use crate::time::Moment;
@@ -16,12 +16,12 @@ impl<W: Clone, O> Flow<W, O> {
     pub(super) fn control(&mut self, now: Moment, asked: Paused, effects: &mut Vec<Effect<W, O>>) {
         let before = (self.pauses.holds_flow(), self.pauses.keys());
         let (flow, keys) = (asked.flow, asked.keys.len());
-        let over = self.pauses.take(asked, self.storm.healthy());
+        let over = self.pauses.take(asked, self.storm.healthy(EndpointId::ENGINE));
         if holds(Guard::PauseStopsClock) && !over.is_empty() {
             for entry in self.records.values_mut() {
                 let stood = over.get(&KeyHash::of(&entry.lane));
                 if let (Some(stood), Some(protocol)) = (stood, entry.protocol.as_mut()) {
-                    protocol.rested(*stood, self.storm.healthy());
+                    protocol.rested(*stood, self.storm.healthy(entry.state.endpoint()));
                 }
             }
         }

@@ -15,7 +15,7 @@ impl<W> Entry<W> {
     fn is_ordered(&self) -> bool {
         match self.plan {
             Plan::Command(Command::Start | Command::Message { .. } | Command::Terminate) | Plan::Discard => self.keyed,
-            Plan::Command(Command::Publish) | Plan::Filter | Plan::Reject(..) => false,
+            Plan::Command(Command::Publish | Command::Request { .. }) | Plan::Filter | Plan::Reject(..) => false,
         }
     }
 

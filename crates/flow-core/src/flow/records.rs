@@ -109,16 +109,19 @@ impl<W: Clone, O> Flow<W, O> {
         now: Moment,
         id: RecordId,
         answer: Answer<O>,
-        endpoint: &mut Endpoint,
+        endpoints: &mut [&mut Endpoint],
         effects: &mut Vec<Effect<W, O>>,
     ) {
-        if let Some(permit) = self.calls.remove(&id)
-            && let Some((why, limit)) = endpoint.answered(self.seat, permit, &answer)
-        {
-            effects.push(Effect::Notice(Notice::LimitCut { why, limit }));
+        let Some((to, permit)) = self.calls.remove(&id) else { return };
+        let (Some(own), Some(endpoint)) = (self.endpoints.get_mut(to.index()), endpoints.get_mut(to.index())) else {
+            return;
+        };
+        own.in_flight = own.in_flight.saturating_sub(1);
+        if let Some((why, limit)) = endpoint.answered(own.seat, permit, &answer) {
+            effects.push(Effect::Notice(Notice::LimitCut { endpoint: to, why, limit }));
         }
         if self.contests.contains_key(&id) {
-            return self.contest_answered(now, id, answer, endpoint, effects);
+            return self.contest_answered(now, id, answer, endpoints, effects);
         }
         // Its answer came after the loss: whatever it did is counted from now on.
         if let Some(orphan) = self.orphans.remove(&id) {
@@ -134,7 +137,8 @@ impl<W: Clone, O> Flow<W, O> {
         let (State::Calling(call), Some(protocol)) = (&entry.state, entry.protocol.as_mut()) else { return };
         let call = call.clone();
         let (gate, dice) = (&mut endpoint.gate, &mut self.dice);
-        let mut cx = Context { now, bounds: &self.bounds, gate, dice, storm: &self.storm, follows };
+        let healthy = self.storm.healthy(to);
+        let mut cx = Context { now, bounds: &self.bounds, gate, dice, healthy, follows };
         let next = protocol.answered(&mut cx, call.clone(), answer);
         let next = self.find_room(now, id, next, effects);
         self.watch_storm(now, id, &next, effects);
@@ -143,7 +147,7 @@ impl<W: Clone, O> Flow<W, O> {
         match next {
             Next::Call(call) => {
                 entry.state = State::Ready(call);
-                self.ready.push_back(id);
+                self.make_ready(id);
             }
             Next::Wait(delay, then, why) => {
                 entry.state = State::Waiting(then);
@@ -152,7 +156,7 @@ impl<W: Clone, O> Flow<W, O> {
             }
             Next::WhenOpen(then, why) => {
                 entry.state = State::Ready(then);
-                self.ready.push_back(id);
+                self.make_ready(id);
                 tell(at, &call, why, None, effects);
             }
             Next::Resolve(resolution) => {
@@ -225,13 +229,15 @@ impl<W: Clone, O> Flow<W, O> {
     fn start(&mut self, id: RecordId, command: Command) {
         let Some(entry) = self.records.get_mut(&id) else { return };
         let mut protocol = match entry.uncertain {
+            // The other side knows a repeated call for a job.
+            _ if command.is_job() => Protocol::fresh(command),
             Some(settled_at) if entry.replayed => Protocol::replayed(command, settled_at),
             Some(settled_at) => Protocol::uncertain(command, settled_at),
             None => Protocol::fresh(command),
         };
         entry.state = State::Ready(protocol.first());
         entry.protocol = Some(protocol);
-        self.ready.push_back(id);
+        self.make_ready(id);
     }
 
     fn resolve(&mut self, now: Moment, id: RecordId, resolution: Resolution<O>, effects: &mut Vec<Effect<W, O>>) {
@@ -341,7 +347,11 @@ impl<W: Clone, O> Flow<W, O> {
     }
 }
 
+/// What the ledger keeps of the record. Of a request to a system, nothing: whoever sees its job again needs the system's answer again.
 fn remembered<W>(entry: &Entry<W>) -> Option<Remembered> {
+    if matches!(entry.plan, Plan::Command(Command::Request { .. })) {
+        return None;
+    }
     let (event, payload) = entry.identity?;
     Some(Remembered { event, payload, topic: entry.topic, offset: entry.offset })
 }
@@ -357,7 +367,8 @@ fn tell<W, O>(
         Why::Failed { failure, ambiguous, closed } => {
             let (fault, detail) = (failure.fault, failure.detail);
             if let Some((why, delay)) = closed {
-                effects.push(Effect::Notice(Notice::GateClosed { why, detail: detail.clone(), delay }));
+                let endpoint = call.endpoint();
+                effects.push(Effect::Notice(Notice::GateClosed { endpoint, why, detail: detail.clone(), delay }));
             }
             effects.push(Effect::Notice(Notice::Retry { at, call: call.name(), fault, detail, delay, ambiguous }));
         }

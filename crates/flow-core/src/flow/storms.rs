@@ -16,9 +16,13 @@ impl<W: Clone, O> Flow<W, O> {
         if !self.storm.is_tripped() && !self.pauses.holds_flow() {
             return;
         }
-        for id in std::mem::take(&mut self.ready) {
-            let queue = if self.is_held_back(id) { &mut self.guarded } else { &mut self.ready };
-            queue.push_back(id);
+        let ready = self.endpoints.iter_mut().flat_map(|own| std::mem::take(&mut own.ready));
+        for id in ready.collect::<Vec<_>>() {
+            if self.is_held_back(id) {
+                self.guarded.push_back(id);
+            } else {
+                self.make_ready(id);
+            }
         }
     }
 
@@ -40,7 +44,7 @@ impl<W: Clone, O> Flow<W, O> {
         matches!(resolution, Resolution::DeadLettered { .. }) && (!calm || self.is_paused(id))
     }
 
-    /// Counts how a record ended. A job says nothing of the records.
+    /// Counts how a record ended. The outcome of a process says nothing of the records.
     pub(super) fn count_for_storm(
         &mut self,
         now: Moment,
@@ -73,7 +77,7 @@ impl<W: Clone, O> Flow<W, O> {
         match next {
             Next::Wait(_, call, Why::Failed { .. }) | Next::WhenOpen(call, Why::Failed { .. }) if !call.ends_job() => {
                 let since = protocol.failing_since();
-                if self.storm.is_failing(since) && !entry.counted_bad {
+                if self.storm.is_failing(call.endpoint(), since) && !entry.counted_bad {
                     entry.counted_bad = true;
                     self.count_bad(now, effects);
                 }
@@ -158,7 +162,7 @@ impl<W: Clone, O> Flow<W, O> {
     /// Goes on with a record that the guard held back; another storm may hold it again.
     pub(super) fn let_go(&mut self, now: Moment, id: RecordId, effects: &mut Vec<Effect<W, O>>) {
         match self.records.get(&id).map(|entry| &entry.state) {
-            Some(State::Ready(_)) => self.ready.push_back(id),
+            Some(State::Ready(_)) => self.make_ready(id),
             Some(State::Queued) => self.begin(now, id, effects),
             Some(State::Calling(_) | State::Waiting(_) | State::Settled) | None => {}
         }

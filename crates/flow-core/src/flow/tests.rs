@@ -64,6 +64,8 @@ type Written = (String, Option<Vec<u8>>);
 struct World {
     flow: Flow<Work, ()>,
     endpoint: Endpoint,
+    /// A system that jobs call.
+    system: Endpoint,
     now: Moment,
     effects: Vec<Effect<Work, ()>>,
     logs: Logs,
@@ -91,10 +93,11 @@ impl World {
     fn of(logs: Logs, settings: Settings) -> World {
         let gate = GatePolicy { trip_after: 5, probe: settings.retry };
         let policy = EndpointPolicy { min_in_flight: 4, max_in_flight: 256, max_per_second: None, gate };
-        let mut endpoint = Endpoint::new(policy);
+        let (mut endpoint, mut system) = (Endpoint::new(policy), Endpoint::new(policy));
         World {
-            flow: Flow::new(settings, endpoint.join(1)),
+            flow: Flow::new(settings, [endpoint.join(1), system.join(1)]),
             endpoint,
+            system,
             now: Moment::ORIGIN,
             effects: Vec::new(),
             logs,
@@ -115,11 +118,11 @@ impl World {
     }
 
     fn step(&mut self, input: Input<Work, ()>) {
-        self.flow.step(self.now, input, &mut self.endpoint, &mut self.effects);
+        self.flow.step(self.now, input, &mut [&mut self.endpoint, &mut self.system], &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Call { id, work, call, .. } => self.called(id, work, call),
-                Effect::Probe => self.probe = true,
+                Effect::Probe(_) => self.probe = true,
                 Effect::Commit(batch) => {
                     assert!(self.commit.is_none(), "one transaction at a time");
                     self.commit = Some(batch);
@@ -231,6 +234,14 @@ impl World {
             let (id, _, call) = self.calls.swap_remove(index % self.calls.len());
             let counted = matches!(call, Call::Count(_)) && answer == Answer::Done(());
             let answer = if counted { Answer::Copies(Vec::new()) } else { answer };
+            self.step(Input::Finished(id, answer));
+        }
+    }
+
+    /// Ends the first call of that kind.
+    fn finish_call(&mut self, call: &Call, answer: Answer<()>) {
+        if let Some(index) = self.calls.iter().position(|(_, _, under_way)| under_way == call) {
+            let (id, ..) = self.calls.remove(index);
             self.step(Input::Finished(id, answer));
         }
     }
@@ -413,7 +424,7 @@ proptest! {
                 world.read(*topic, *partition);
             }
             if std::mem::take(&mut world.probe) {
-                world.step(Input::Probed(Ok(())));
+                world.step(Input::Probed(EndpointId::ENGINE, Ok(())));
             }
             world.finish(0, Answer::Done(()));
             world.commit(true);

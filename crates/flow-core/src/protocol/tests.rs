@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::gate::GatePolicy;
-use crate::storm_guard::StormPolicy;
+use crate::input::EndpointId;
+use crate::storm_guard::{StormGuard, StormPolicy};
 
 const SETTLE: Duration = Duration::from_secs(60);
 const LAG: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ impl Bench {
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.gate.advance(self.now);
-        self.storm.advance(self.gate.healthy(), false);
+        self.storm.advance([self.gate.healthy()], false);
     }
 
     fn answer(&mut self, call: Call, answer: Answer<u8>) -> Next<u8> {
@@ -36,7 +37,8 @@ impl Bench {
         let bounds =
             Bounds { retry, hold: retry, settle: SETTLE, history_lag: LAG, give_up_after: Duration::from_secs(600) };
         let (gate, dice) = (&mut self.gate, &mut self.dice);
-        let mut cx = Context { now: self.now, bounds: &bounds, gate, dice, storm: &self.storm, follows: self.follows };
+        let healthy = self.storm.healthy(EndpointId::ENGINE);
+        let mut cx = Context { now: self.now, bounds: &bounds, gate, dice, healthy, follows: self.follows };
         self.protocol.answered(&mut cx, call, answer)
     }
 
@@ -222,6 +224,32 @@ fn a_job_whose_outcome_is_a_dead_letter_is_failed_and_not_handed_out_for_ever() 
     let protocol = Protocol::fresh(Command::Publish);
     let dead = Resolution::<u8>::DeadLettered { reason: Reason::LIMIT, detail: String::new() };
     assert_eq!(protocol.after_commit(&dead), Some(Call::FailJob));
+}
+
+#[test]
+fn a_request_to_a_system_is_repeated_without_a_look_and_its_answer_completes_the_job_before_it_is_recorded() {
+    let system = EndpointId(2);
+    let mut bench = Bench::of(Command::Request { system });
+    let request = Call::Request(system);
+    assert_eq!(bench.protocol.first(), request);
+    for fault in [Fault::TimedOut, Fault::Broken, Fault::Unavailable, Fault::Conflict, Fault::ServerError] {
+        let next = bench.fail(request.clone(), fault);
+        assert!(matches!(&next, Next::Wait(_, again, _) if *again == request), "{fault:?}: {next:?}");
+    }
+    assert!(matches!(bench.answer(request, Answer::Done(1)), Next::Call(Call::GiveResult)));
+    let next = bench.fail(Call::GiveResult, Fault::TimedOut);
+    assert!(matches!(next, Next::Wait(_, Call::GiveResult, _)), "{next:?}");
+    let next = bench.answer(Call::GiveResult, Answer::Done(2));
+    assert!(matches!(next, Next::Resolve(Resolution::Accepted(2))), "{next:?}");
+    assert_eq!(bench.protocol.after_commit(&Resolution::Accepted(2)), None);
+}
+
+#[test]
+fn what_a_system_refuses_for_good_is_a_dead_letter_and_its_job_fails() {
+    let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
+    assert_eq!(reason(bench.fail(Call::Request(EndpointId(1)), Fault::Refused)), Reason::REFUSED);
+    let dead = Resolution::<u8>::DeadLettered { reason: Reason::REFUSED, detail: String::new() };
+    assert_eq!(bench.protocol.after_commit(&dead), Some(Call::FailJob));
 }
 
 #[test]

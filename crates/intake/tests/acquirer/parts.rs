@@ -200,7 +200,8 @@ impl Acquirer {
         let engine = Engine::new(workflow_client::Settings::flowable(&engine.url, Auth::None)).unwrap();
         let (may_acquire, permission) = watch::channel(may_acquire);
         let (shutdown, stop) = watch::channel(false);
-        let running = tokio::spawn(acquire_jobs(settings, engine, permission, telemetry, stop));
+        let permissions = settings.topics.iter().map(|topic| (topic.clone(), permission.clone())).collect();
+        let running = tokio::spawn(acquire_jobs(settings, engine, permissions, telemetry, stop));
         Acquirer { may_acquire, shutdown, registry, running }
     }
 

@@ -1,9 +1,10 @@
 //! The performer: checks the lease, sends one request, waits for its answer no longer than the deadline.
 
-use flow_core::{Answer, Call, Failure, Fault, Input, Moment, RecordId};
+use flow_core::{Answer, Call, EndpointId, Failure, Fault, Input, Moment, RecordId};
 
 use crate::checks::Promise;
 use crate::mutants::Switch;
+use crate::system::SYSTEM;
 use crate::worker::{Wake, brief};
 use crate::world::{Item, Request, Work, World};
 
@@ -94,12 +95,14 @@ impl World<'_> {
         self.step(worker, Input::Finished(id, answer));
     }
 
-    pub(super) fn probed(&mut self, worker: usize) {
-        let result = match self.engine.outage {
-            None => Ok(()),
-            Some(_) => Err(Failure { fault: Fault::Unavailable, detail: "still down".into(), retry_after: None }),
+    pub(super) fn probed(&mut self, worker: usize, endpoint: EndpointId) {
+        let down = if endpoint == SYSTEM { self.system_is_down() } else { self.engine.outage.is_some() };
+        let result = match down {
+            false => Ok(()),
+            true => Err(Failure { fault: Fault::Unavailable, detail: "still down".into(), retry_after: None }),
         };
-        self.workers[worker].probes = self.workers[worker].probes.saturating_sub(1);
-        self.step(worker, Input::Probed(result));
+        let probes = &mut self.workers[worker].probes[usize::from(endpoint.0)];
+        *probes = probes.saturating_sub(1);
+        self.step(worker, Input::Probed(endpoint, result));
     }
 }

@@ -159,7 +159,7 @@ impl World<'_> {
         process.up = false;
         process.life += 1;
         let (flow, member) = (process.flow, process.member);
-        self.leave_endpoint(worker);
+        self.leave_endpoints(worker);
         if let Some(member) = member {
             let net = self.net();
             self.schedule(self.now + net, Event::Group(flow, crate::kafka::group::GroupEvent::Leave { member }));

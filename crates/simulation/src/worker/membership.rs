@@ -75,7 +75,7 @@ impl World<'_> {
         self.tell(|| format!("w{index}      released {revoked:?}"));
         if self.workers[index].leaving {
             self.workers[index].up = false;
-            self.leave_endpoint(index);
+            self.leave_endpoints(index);
             if let Some(member) = member {
                 let net = self.net();
                 self.schedule(self.now + net, Event::Group(flow, GroupEvent::Leave { member }));
@@ -99,8 +99,8 @@ impl World<'_> {
             return;
         }
         let life = self.workers[index].life + 1;
-        let seat = self.join_endpoint(index);
-        let new = Worker::new(self.scenario, &self.switches, index, seat, self.roomy);
+        let seats = self.join_endpoints(index);
+        let new = Worker::new(self.scenario, &self.switches, index, seats, self.roomy);
         self.workers[index] = Worker { life, up: true, ..new };
         self.tell(|| format!("w{index}      starts, life {life}"));
         self.init_transactions(index);
@@ -124,7 +124,7 @@ impl World<'_> {
         worker.up = false;
         worker.life += 1;
         self.tell(|| format!("fault   w{index} is killed"));
-        self.leave_endpoint(index);
+        self.leave_endpoints(index);
     }
 
     /// Finish, give back, leave.

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use flow_core::{
-    Answer, Batch, Call, CommitFault, Effect, Flow, Input, Moment, OnExhausted, RecordId, RetryPolicy, Seat, Settings,
-    StormPolicy,
+    Answer, Batch, Call, CommitFault, Effect, EndpointId, Flow, Input, Moment, OnExhausted, RecordId, RetryPolicy,
+    Seat, Settings, StormPolicy,
 };
 
 use crate::kafka::group::Assignment;
@@ -21,6 +21,7 @@ use crate::mutants::{Mutant, Switch, Switches};
 use crate::pauses::Heard;
 use crate::scenario::{GIVE_UP_AFTER, SESSION, SETTLE, Scenario};
 use crate::storms::Watched;
+use crate::worker::endpoint::ENDPOINTS;
 use crate::world::{Event, Work, World};
 
 pub(crate) struct Worker {
@@ -29,8 +30,8 @@ pub(crate) struct Worker {
     pub life: u32,
     pub up: bool,
     pub core: Flow<Work, ()>,
-    /// Its place at the endpoint.
-    pub seat: Seat,
+    /// Its places at the endpoints.
+    pub seats: [Seat; ENDPOINTS],
     pub frozen_until: u64,
     /// The coordinator is out of reach until then.
     pub cut_until: u64,
@@ -76,9 +77,9 @@ pub(crate) struct Worker {
     /// Ticks in a row that moved nothing.
     idle_ticks: u32,
     /// Probes of the endpoint that are under way.
-    probes: usize,
+    probes: [usize; ENDPOINTS],
     /// Calls of others since it waits for its first.
-    passed_over: u32,
+    passed_over: [u32; ENDPOINTS],
     /// The topics' partition count as it last saw it; zero while they differ.
     pub partitions_seen: i32,
 }
@@ -120,7 +121,7 @@ pub(crate) enum Wake {
     Leaves(usize),
     Answered(usize),
     TimedOut(usize),
-    Probed,
+    Probed(EndpointId),
     Begin,
     SendOffsets(usize),
     OffsetsAnswered(usize, bool),
@@ -143,7 +144,13 @@ pub(crate) enum Outcome {
 }
 
 impl Worker {
-    pub(crate) fn new(scenario: &Scenario, switches: &Switches, index: usize, seat: Seat, roomy: bool) -> Worker {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        switches: &Switches,
+        index: usize,
+        seats: [Seat; ENDPOINTS],
+        roomy: bool,
+    ) -> Worker {
         let mut settings = settings(scenario, switches, index);
         if roomy {
             settings.max_quarantined = 100;
@@ -153,8 +160,8 @@ impl Worker {
             flow: index / scenario.config.workers,
             life: 0,
             up: false,
-            core: Flow::new(settings.clone(), seat),
-            seat,
+            core: Flow::new(settings.clone(), seats),
+            seats,
             frozen_until: 0,
             cut_until: 0,
             leaders_cut_until: 0,
@@ -185,8 +192,8 @@ impl Worker {
             settings,
             storm: Watched::default(),
             idle_ticks: 0,
-            probes: 0,
-            passed_over: 0,
+            probes: [0; ENDPOINTS],
+            passed_over: [0; ENDPOINTS],
             partitions_seen: if config.growth.is_none() { config.partitions } else { 0 },
         }
     }
@@ -304,7 +311,7 @@ impl World<'_> {
             Wake::TimedOut(request) => {
                 self.answered(index, request, crate::engine::failure(flow_core::Fault::TimedOut, None));
             }
-            Wake::Probed => self.probed(index),
+            Wake::Probed(endpoint) => self.probed(index, endpoint),
             Wake::Begin => self.begin(index),
             Wake::SendOffsets(transaction) => self.send_offsets(index, transaction),
             Wake::OffsetsAnswered(transaction, accepted) => self.offsets_answered(index, transaction, accepted),
@@ -317,7 +324,7 @@ impl World<'_> {
         let mut effects = Vec::new();
         let now = self.moment();
         let slot = index % self.scenario.config.workers;
-        self.workers[index].core.step(now, input, self.endpoints[slot].core_mut(), &mut effects);
+        self.workers[index].core.step(now, input, &mut self.endpoints[slot].cores_mut(), &mut effects);
         self.stepped(index, &effects);
         self.bounded(index);
         let moved = !effects.is_empty();
@@ -337,7 +344,7 @@ impl World<'_> {
     fn plan_tick(&mut self, index: usize, moved: bool) {
         let slot = index % self.scenario.config.workers;
         let worker = &mut self.workers[index];
-        let Some(deadline) = worker.core.deadline(self.endpoints[slot].core()) else { return };
+        let Some(deadline) = worker.core.deadline(self.endpoints[slot].cores()) else { return };
         let at = deadline.since(Moment::ORIGIN).as_micros().div_ceil(1000) as u64;
         worker.idle_ticks = if at <= self.now && !moved { worker.idle_ticks + 1 } else { 0 };
         if worker.idle_ticks == 50 {
@@ -367,9 +374,9 @@ impl World<'_> {
                     self.freeze(index, length);
                 }
             }
-            Effect::Probe => {
+            Effect::Probe(endpoint) => {
                 let after = self.net() * 2;
-                self.wake(index, after, Wake::Probed);
+                self.wake(index, after, Wake::Probed(endpoint));
             }
             Effect::Commit(batch) => self.commit(index, batch),
             Effect::Restore(partition) => {

@@ -8,6 +8,7 @@ use flow_core::{Command, Delivered, EventHash, Input, Plan, Reason, TopicId};
 
 use crate::kafka::TOPICS;
 use crate::scenario::{HOLD_FOR, What};
+use crate::system::SYSTEM;
 use crate::worker::Wake;
 use crate::world::{Item, Work, World};
 
@@ -98,7 +99,9 @@ impl World<'_> {
             }
             Item::Job(job) => {
                 let key = 100 + self.scenario.jobs[job].key;
-                (key, (job_hash(job), 0), None, Plan::Command(Command::Publish))
+                let system = SYSTEM;
+                let command = if self.scenario.jobs[job].asks { Command::Request { system } } else { Command::Publish };
+                (key, (job_hash(job), 0), None, Plan::Command(command))
             }
         };
         let letter = self.letters.of(work);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::expression::{ParseError, Template};
-use super::super::model::{BoundaryEvent, Event, Kind, Outcome, UserTask};
+use super::super::model::{BoundaryEvent, Event, Kind, Outcome, Timer, UserTask};
 use super::super::xml::Element;
 use super::super::{ModelError, duration};
 use super::{Declared, allow_extensions, bpmn_children, extension, refuse, required};
@@ -182,11 +182,16 @@ fn message(element: &Element, event: &Element, declared: &Declared) -> Result<Ar
         .ok_or_else(|| refuse(element, format!("no message with id '{reference}' is declared")))
 }
 
-fn timer(element: &Element, event: &Element) -> Result<jiff::Span, ModelError> {
+fn timer(element: &Element, event: &Element) -> Result<Timer, ModelError> {
     let mut children = bpmn_children(event)?;
     match (children.next(), children.next()) {
         (Some(child), None) if child.name == "timeDuration" => {
-            duration::parse(&child.text).map_err(|reason| refuse(element, reason))
+            let template = compile(element, "timeDuration", child.text.trim())?;
+            // A duration that is written out is checked now, one that is calculated when it is needed.
+            if let Some(text) = template.literal() {
+                duration::parse(text).map_err(|reason| refuse(element, reason))?;
+            }
+            Ok(Timer(template))
         }
         (Some(child), None) => Err(refuse(element, format!("'{}' is not supported; use timeDuration", child.name))),
         _ => Err(refuse(element, "the timer needs exactly one 'timeDuration'".into())),

@@ -1,4 +1,4 @@
-//! A partition as a whole: when it begins, and when it reads no further.
+//! A partition as a whole: when it begins, when it reads no further, and whom a system that is down holds up.
 
 use super::*;
 
@@ -34,4 +34,44 @@ fn reaching_a_bound_pauses_that_partition_alone() {
         world.step(Input::Tick);
     }
     assert!(world.reading.contains(&p), "reads again");
+}
+
+#[test]
+fn a_system_that_is_down_holds_up_its_own_calls_and_nobody_elses() {
+    let p = Partition::new(0);
+    let system = EndpointId(1);
+    let asks = |offset| (offset, offset as u8, Plan::Command(Command::Request { system }));
+    let starts = |offset| (offset, offset as u8, Plan::Command(Command::Start));
+    // More requests than the flow may have in flight, then starts behind them.
+    let log = (0..6).map(asks).chain((6..9).map(starts)).collect();
+    let mut world = World::new(BTreeMap::from([((TopicId(0), p), log)]));
+    world.assign(p);
+    for _ in 0..9 {
+        world.read(TopicId(0), p);
+    }
+    while world.commit.is_some() {
+        world.commit(true);
+    }
+    let of = |world: &World, call: Call| world.calls.iter().filter(|(_, _, under_way)| *under_way == call).count();
+    assert_eq!((of(&world, Call::Request(system)), of(&world, Call::Act)), (4, 3), "each has places of its own");
+    let down = || Answer::Failed(Failure { fault: Fault::Unsent, detail: "down".into(), retry_after: None });
+    while world.notices.iter().all(|notice| !matches!(notice, Notice::GateClosed { .. })) {
+        world.finish_call(&Call::Request(system), down());
+        world.now = world.now + Duration::from_secs(2);
+        world.step(Input::Tick);
+    }
+    let closed =
+        world.notices.iter().any(|notice| matches!(notice, Notice::GateClosed { endpoint, .. } if *endpoint == system));
+    assert!(closed, "{:?}", world.notices);
+    assert!(world.endpoint.gate_is_open() && !world.system.gate_is_open());
+    for _ in 0..3 {
+        world.finish_call(&Call::Act, Answer::Done(()));
+    }
+    world.now = world.now + Duration::from_secs(1);
+    world.step(Input::Tick);
+    world.commit(true);
+    assert_eq!(world.resolutions.len(), 3, "the starts are done meanwhile");
+    world.step(Input::Probed(system, Ok(())));
+    assert!(world.system.gate_is_open());
+    assert!(of(&world, Call::Request(system)) > 0, "and the requests go on");
 }

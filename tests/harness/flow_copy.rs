@@ -1,0 +1,110 @@
+//! Any flow of this repository under names of its own, so that several tests can run it side by side on one broker and one engine
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use toml::{Table, Value};
+use workflow_client::Settings;
+
+use crate::connector::{Connector, xconnector};
+use crate::deployment::{settings, unique_id};
+use crate::parts::{free_address, repository};
+use crate::{Instance, Kafka};
+
+/// Settings and a copy of a flow in which every name that the outside sees ends differently
+#[derive(Debug)]
+pub struct FlowCopy {
+    folder: TempDir,
+    settings: String,
+    flow: Table,
+}
+
+impl FlowCopy {
+    /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML.
+    ///
+    /// # Errors
+    /// The flow cannot be read, or the folder cannot be written.
+    pub fn of(flow: &str, kafka: &Kafka, engine: &Settings, extra: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xconnector-flow-").tempdir()?;
+        let id = unique_id();
+        let original = repository().join("flows").join(flow);
+        let text = std::fs::read_to_string(original.join("flow.toml"))?;
+        let names = names(&text.parse()?);
+        let copy = folder.path().join("flows").join(flow);
+        std::fs::create_dir_all(&copy)?;
+        let own = |text: String| {
+            names.iter().fold(text, |text, name| text.replace(&format!("\"{name}\""), &format!("\"{name}-{id}\"")))
+        };
+        for file in std::fs::read_dir(original)? {
+            let file = file?;
+            let name = file.file_name();
+            if [".toml", ".bpmn"].iter().any(|ending| name.to_string_lossy().ends_with(ending)) {
+                std::fs::write(copy.join(&name), own(std::fs::read_to_string(file.path())?))?;
+            }
+        }
+        let flow = own(text).parse()?;
+        let settings = settings(folder.path(), &id, kafka, engine, extra)?;
+        Ok(Self { folder, settings, flow })
+    }
+
+    /// Topic that events are published to
+    pub fn source(&self) -> &str {
+        self.at(&["source", "topics"]).and_then(|topics| topics.get(0)).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Topic that receipts and outcomes come from
+    pub fn replies(&self) -> &str {
+        self.at(&["reply", "topic"]).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Topic of the dead letters
+    pub fn dead_letters(&self) -> String {
+        format!("xc.{}.dlq", self.at(&["flow", "name"]).and_then(Value::as_str).unwrap_or_default())
+    }
+
+    /// Keys of the processes that it starts
+    pub fn definitions(&self) -> Vec<&str> {
+        named(&self.flow, "step", "start")
+    }
+
+    fn at(&self, path: &[&str]) -> Option<&Value> {
+        let (last, tables) = path.split_last()?;
+        tables.iter().try_fold(&self.flow, |table, name| table.get(*name)?.as_table())?.get(*last)
+    }
+
+    /// Makes the topics, deploys the model, and starts an instance of the connector.
+    ///
+    /// # Errors
+    /// What the connector says.
+    pub async fn started(&self, partitions: u32) -> Result<Instance> {
+        let metrics = free_address()?;
+        let file = self.folder.path().join("xconnector.toml");
+        std::fs::write(&file, format!("{}\n[metrics]\nlisten = \"{metrics}\"\n", self.settings))?;
+        let config = file.to_str().context("the temporary folder has an odd name")?;
+        xconnector(&["topics", "create", "--config", config, "--partitions", &partitions.to_string(), "--all"]).await?;
+        xconnector(&["models", "deploy", "--config", config]).await?;
+        let connector = Connector::run(Path::new(config), &[] as &[&str]).await?;
+        Ok(Instance { connector, metrics })
+    }
+}
+
+/// What the outside sees of a flow: its own name, topics, processes, external-worker topics.
+fn names(flow: &Table) -> Vec<String> {
+    let text = |table: &str, field: &str| flow.get(table).and_then(|table| table.get(field)?.as_str());
+    let topics = flow.get("source").and_then(|source| source.get("topics")?.as_array()).into_iter().flatten();
+    let mut names: Vec<String> = topics.filter_map(Value::as_str).map(str::to_owned).collect();
+    names.extend(text("flow", "name").map(str::to_owned));
+    names.extend(text("reply", "topic").map(str::to_owned));
+    for (table, field) in [("step", "start"), ("step", "definition"), ("step", "terminate"), ("job", "topic")] {
+        names.extend(named(flow, table, field).into_iter().map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn named<'a>(flow: &'a Table, table: &str, field: &str) -> Vec<&'a str> {
+    let tables = flow.get(table).and_then(Value::as_array).into_iter().flatten();
+    tables.filter_map(|table| table.get(field)?.as_str()).collect()
+}

@@ -1,0 +1,4 @@
+//! The flows of this repository, each with what must really happen: on real Kafka, on both engines, with the systems they touch
+
+mod document_approval;
+mod office;
