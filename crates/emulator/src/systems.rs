@@ -141,6 +141,13 @@ impl Systems {
         self.0.get(&system)?.desk.store().put_there(path, value)
     }
 
+    /// Changes the resource at a path, as if somebody else had: it has another version then.
+    pub fn changed(&self, system: System, path: &str, fields: Value) {
+        if let Some(running) = self.0.get(&system) {
+            running.desk.store().change_there(path, fields);
+        }
+    }
+
     /// Makes requests of a system fail: by operation, such as `invoices.create`, or all of them.
     pub fn disturb(&self, system: System, rule: Rule) {
         if let Some(running) = self.0.get(&system) {

@@ -1,4 +1,7 @@
 //! The flows of this repository, each with what must really happen: on real Kafka, on both engines, with the systems they touch
 
+mod complaints;
+mod content_review;
 mod document_approval;
+mod master_data;
 mod office;

@@ -162,11 +162,14 @@ fn refused(system: &str, response: &Response) -> Box<Failure> {
     Box::new(Failure { fault, detail, retry_after: response.retry_after })
 }
 
-/// What a system says of its refusal: the field that error bodies have for it (RFC 9457, SCIM, and what is usual), else the text.
+/// What a system says of its refusal: the field that error bodies have for it (RFC 9457, SCIM, and what is usual), else the text;
+/// with the field that is to blame, where it is named.
 fn words(body: &Value) -> String {
     let field = |name| body.get(name).and_then(Value::as_str);
     let said = ["detail", "message", "error", "title"].into_iter().find_map(field).or(body.as_str());
-    said.unwrap_or("it says nothing that is known to be a reason").chars().take(WORDS).collect()
+    let said = said.unwrap_or("it says nothing that is known to be a reason");
+    let said = field("field").map_or_else(|| said.to_owned(), |field| format!("{field}: {said}"));
+    said.chars().take(WORDS).collect()
 }
 
 fn method(method: Method) -> system_client::Method {

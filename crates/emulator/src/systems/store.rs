@@ -101,6 +101,16 @@ impl Store {
         made.fields.get("id").and_then(Value::as_str).map(str::to_owned)
     }
 
+    pub(super) fn change_there(&mut self, path: &str, fields: Value) {
+        let Some((name, id)) = path.trim_start_matches('/').split_once('/') else { return };
+        let Some(collection) = self.collections.iter().find(|collection| collection.name == name) else { return };
+        let thing = self.things.get_mut(&(collection.name, id.to_owned()));
+        if let (Some(thing), Value::Object(fields)) = (thing, fields) {
+            thing.fields.extend(fields);
+            thing.version += 1;
+        }
+    }
+
     /// The name of what is asked for, for faults, such as `invoices.create`.
     pub(super) fn operation(&self, asked: &Asked) -> String {
         let part = |index: usize| asked.path.get(index).map_or("", String::as_str);
