@@ -172,6 +172,15 @@ pub(crate) enum OffsetsCommand {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
+    /// Draw the BPMN files of the flows as SVG, each beside its model.
+    Draw {
+        /// The folder of the flows.
+        #[arg(default_value = "flows")]
+        flows: PathBuf,
+        /// Draw nothing; say which pictures are missing or older than their models. Exit code 78 when there are any.
+        #[arg(long)]
+        check: bool,
+    },
     /// Deploy the BPMN files of the flows to the engine.
     Deploy {
         /// The settings file.

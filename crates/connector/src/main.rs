@@ -104,6 +104,7 @@ async fn execute(command: Command) -> anyhow::Result<Verdict> {
             control::reset_guard(setup::load(&config)?, &flow).await
         }
         Command::Control(ControlCommand::Show { config }) => control::show(setup::load(&config)?).await,
+        Command::Models(ModelsCommand::Draw { flows, check }) => models::draw(&flows, check),
         Command::Models(ModelsCommand::Deploy { config, flow }) => {
             models::deploy(setup::load(&config)?, flow.as_deref()).await
         }

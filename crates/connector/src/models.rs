@@ -32,6 +32,38 @@ pub(crate) async fn deploy(setup: Setup, only: Option<&str>) -> anyhow::Result<(
     Ok(())
 }
 
+/// Draws every model below `flows`, or says which pictures are not those of their models.
+///
+/// # Errors
+/// A model that lacks its diagram, with the lines; a picture that cannot be written, or is not current.
+#[allow(clippy::print_stdout, reason = "the command's answer")]
+pub(crate) fn draw(flows: &Path, check: bool) -> anyhow::Result<()> {
+    let mut stale = Vec::new();
+    for flow in std::fs::read_dir(flows).with_context(|| format!("{} cannot be listed", flows.display()))? {
+        let folder = flow?.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(&folder)? {
+            let file = file?.path();
+            if file.extension().is_none_or(|extension| extension != "bpmn") {
+                continue;
+            }
+            let picture =
+                flow_config::picture(&read(&file)?, &file).map_err(|problems| BadConfiguration::of(&problems))?;
+            let drawn = file.with_extension("svg");
+            if check && std::fs::read_to_string(&drawn).ok().as_deref() != Some(&picture) {
+                let help = "run `xconnector models draw`";
+                stale.push(Problem::of_file(&drawn, "is not the picture of its model".to_owned(), help));
+            } else if !check {
+                std::fs::write(&drawn, picture).with_context(|| format!("{} cannot be written", drawn.display()))?;
+                println!("{}", drawn.display());
+            }
+        }
+    }
+    if stale.is_empty() { Ok(()) } else { Err(BadConfiguration::of(&stale).into()) }
+}
+
 /// What the models of the flows have that the engine lacks.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ mod document;
 mod environment;
 mod expression;
 mod flow;
+mod picture;
 mod problem;
 mod settings;
 mod translate;
@@ -24,6 +25,7 @@ pub use flow::{
     PlannedAction, PlannedCall, Publication, Reply, Source, StartFrom, Step, StormGuard, SystemAnswer, SystemCall,
     Variables,
 };
+pub use picture::picture;
 pub use problem::Problem;
 pub use settings::{
     AuditSettings, Credentials, Delivery, Dialect, DoorLock, DoorSettings, EngineSettings, EngineUrls, GroupProtocol,

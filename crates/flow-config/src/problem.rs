@@ -24,7 +24,7 @@ pub struct Problem {
 
 impl Problem {
     /// A mistake that concerns a file or folder as a whole.
-    pub(crate) fn of_file(file: impl Into<PathBuf>, message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn of_file(file: impl Into<PathBuf>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { file: file.into(), line: 0, column: 0, field: String::new(), message: message.into(), help: help.into() }
     }
 }
