@@ -53,10 +53,22 @@ fn check(settings: &str) -> Checked {
     Checked { code: output.status.code(), text }
 }
 
+/// The systems that the flows of this repository ask
+const SYSTEMS: [&str; 9] =
+    ["ecm", "procurement", "identity", "assets", "payroll", "hris", "erp", "contact-centre", "mdm"];
+
+/// Good settings over a folder of flows, with these systems and the CRM
+fn with_systems(flows: &Path, systems: &[&str]) -> String {
+    let schemas = repository().join("schemas");
+    let system =
+        |name: &&str| format!("[[system]]\nname = {name:?}\nurl = \"https://{name}.example\"\nauth = \"none\"\n");
+    let systems: String = systems.iter().chain(&["crm"]).map(system).collect();
+    format!("deployment = \"check\"\nflows = {flows:?}\nschemas = {schemas:?}\n{GOOD_ENGINE}{systems}")
+}
+
 /// Good settings over a folder of flows
 fn with_flows(flows: &Path) -> String {
-    let schemas = repository().join("schemas");
-    format!("deployment = \"check\"\nflows = {flows:?}\nschemas = {schemas:?}\n{GOOD_ENGINE}")
+    with_systems(flows, &SYSTEMS)
 }
 
 #[test]
@@ -107,6 +119,36 @@ fn a_schema_id_of_no_schema_is_told_with_its_line() {
     let checked = check(&settings);
     assert_eq!(checked.code, Some(BAD_CONFIGURATION), "{}", checked.text);
     insta::assert_snapshot!("unknown_schema_id", checked.text);
+}
+
+#[test]
+fn a_system_that_the_settings_lack_is_told_with_the_line_of_its_call() {
+    let checked =
+        check(&with_systems(&repository().join("flows"), &["ecm", "procurment", "erp", "contact-centre", "mdm"]));
+    assert_eq!(checked.code, Some(BAD_CONFIGURATION), "{}", checked.text);
+    insta::assert_snapshot!("unknown_system", checked.text);
+}
+
+#[test]
+fn every_mistake_of_a_system_is_told_with_the_way_out() {
+    let systems = r#"
+[[system]]
+name = "engine"
+url = "ftp://crm"
+[[system]]
+name = "mdm"
+url = "https://mdm"
+bearer = "gehe1m"
+password = { env = "CHECK_TEST_PASSWORD" }
+probe = "health"
+[[system]]
+name = "mdm"
+url = "https://mdm"
+client_secret = { env = "CHECK_TEST_PASSWORD" }
+"#;
+    let checked = check(&format!("{}{systems}", with_flows(&repository().join("flows"))));
+    assert_eq!(checked.code, Some(BAD_CONFIGURATION), "{}", checked.text);
+    insta::assert_snapshot!("broken_systems", checked.text);
 }
 
 #[test]
