@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use emulator::System;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use workflow_client::{Auth, Dialect, Settings};
 
 use crate::connector::{Connector, xconnector};
 use crate::parts::{free_address, repository};
+use crate::systems::{system_table, systems};
 use crate::{Kafka, unique};
 
 /// Settings and a copy of `flows/tickets` in which every name that the outside sees is changed
@@ -43,7 +45,8 @@ impl Deployment {
         let id = unique_id();
         let mut deployment = Self { folder: Arc::new(folder), name: id.clone(), id, settings: String::new() };
         deployment.copy_flow()?;
-        deployment.settings = settings(deployment.folder.path(), &deployment.name, kafka, engine, extra)?;
+        let extra = format!("{extra}\n{}", system_table(System::Crm, systems()?));
+        deployment.settings = settings(deployment.folder.path(), &deployment.name, kafka, engine, &extra)?;
         Ok(deployment)
     }
 
@@ -149,16 +152,18 @@ impl Deployment {
         let original = repository().join("flows/tickets");
         let copy = self.folder.path().join("flows").join(self.flow());
         std::fs::create_dir_all(&copy)?;
-        let job_topic = format!("{}.outcome", self.id);
+        let (outcome, owner) = (format!("{}.outcome", self.id), format!("{}.assign-owner", self.id));
         let names = [
             ("name = \"tickets\"", format!("name = {:?}", self.flow())),
             ("crm.tickets.v1", self.source()),
             ("crm.tickets.replies.v1", self.replies()),
             ("\"ticket_triage\"", format!("{:?}", self.definition())),
-            ("tickets.outcome", job_topic.clone()),
+            ("tickets.outcome", outcome.clone()),
+            ("tickets.assign-owner", owner.clone()),
         ];
         rewrite(&original.join("flow.toml"), &copy.join("flow.toml"), &names)?;
-        let names = [("\"ticket_triage\"", format!("{:?}", self.definition())), ("tickets.outcome", job_topic)];
+        let definition = ("\"ticket_triage\"", format!("{:?}", self.definition()));
+        let names = [definition, ("tickets.outcome", outcome), ("tickets.assign-owner", owner)];
         rewrite(&original.join("ticket_triage.bpmn"), &copy.join(format!("{}.bpmn", self.definition())), &names)
     }
 }

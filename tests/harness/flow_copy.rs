@@ -1,6 +1,7 @@
 //! Any flow of this repository under names of its own, so that several tests can run it side by side on one broker and one engine
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -26,10 +27,24 @@ impl FlowCopy {
     /// # Errors
     /// The flow cannot be read, or the folder cannot be written.
     pub fn of(flow: &str, kafka: &Kafka, engine: &Settings, extra: &str) -> Result<Self> {
+        Self::changed(flow, kafka, engine, extra, &|flow| flow)
+    }
+
+    /// As [`FlowCopy::of`], with something different in the flow's file.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn changed(
+        flow: &str,
+        kafka: &Kafka,
+        engine: &Settings,
+        extra: &str,
+        change: &dyn Fn(String) -> String,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("xconnector-flow-").tempdir()?;
         let id = unique_id();
         let original = repository().join("flows").join(flow);
-        let text = std::fs::read_to_string(original.join("flow.toml"))?;
+        let text = change(std::fs::read_to_string(original.join("flow.toml"))?);
         let names = names(&text.parse()?);
         let copy = folder.path().join("flows").join(flow);
         std::fs::create_dir_all(&copy)?;
@@ -39,11 +54,13 @@ impl FlowCopy {
         for file in std::fs::read_dir(original)? {
             let file = file?;
             let name = file.file_name();
-            if [".toml", ".bpmn"].iter().any(|ending| name.to_string_lossy().ends_with(ending)) {
+            if name.to_string_lossy().ends_with(".bpmn") {
                 std::fs::write(copy.join(&name), own(std::fs::read_to_string(file.path())?))?;
             }
         }
-        let flow = own(text).parse()?;
+        let text = own(text);
+        std::fs::write(copy.join("flow.toml"), &text)?;
+        let flow = text.parse()?;
         let settings = settings(folder.path(), &id, kafka, engine, extra)?;
         Ok(Self { folder, settings, flow })
     }
@@ -78,14 +95,27 @@ impl FlowCopy {
     /// # Errors
     /// What the connector says.
     pub async fn started(&self, partitions: u32) -> Result<Instance> {
-        let metrics = free_address()?;
-        let file = self.folder.path().join("xconnector.toml");
-        std::fs::write(&file, format!("{}\n[metrics]\nlisten = \"{metrics}\"\n", self.settings))?;
+        let (file, _) = self.config()?;
         let config = file.to_str().context("the temporary folder has an odd name")?;
         xconnector(&["topics", "create", "--config", config, "--partitions", &partitions.to_string(), "--all"]).await?;
         xconnector(&["models", "deploy", "--config", config]).await?;
-        let connector = Connector::run(Path::new(config), &[] as &[&str]).await?;
+        self.instance().await
+    }
+
+    /// Starts an instance of the connector, where everything is there already.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn instance(&self) -> Result<Instance> {
+        let (file, metrics) = self.config()?;
+        let connector = Connector::run(&file, &[] as &[&str]).await?;
         Ok(Instance { connector, metrics })
+    }
+
+    fn config(&self) -> Result<(PathBuf, SocketAddr)> {
+        let (file, metrics) = (self.folder.path().join("xconnector.toml"), free_address()?);
+        std::fs::write(&file, format!("{}\n[metrics]\nlisten = \"{metrics}\"\n", self.settings))?;
+        Ok((file, metrics))
     }
 }
 

@@ -14,6 +14,7 @@ mod kcat;
 mod operator;
 mod parts;
 mod process;
+mod systems;
 mod topic;
 mod wait;
 
@@ -28,6 +29,7 @@ pub use kcat::{Keyed, publish_with_kcat};
 pub use operator::{delete_group, grow_topic, remove_before, set_offset};
 pub use parts::{free_address, repository};
 pub use process::{Process, Signal};
+pub use systems::{system_table, systems};
 pub use topic::{Received, Sent, create_topic, create_topic_with, produce, read_all, read_until};
 pub use wait::{DEADLINE, until};
 

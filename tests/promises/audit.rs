@@ -64,7 +64,13 @@ async fn doubles_are_found(bench: &Bench) {
 async fn start(bench: &Bench, deployment: &Deployment, business_key: &str, mark: &str) -> Instance {
     let ticket = unique("audit");
     let model = [("ticketId", ticket.as_str()), ("title", "T"), ("category", "billing"), ("region", "north")];
-    let more = [("customerType", "person"), ("sla", "none"), ("priority", "normal"), ("team", "back-office")];
+    let more = [
+        ("customerType", "person"),
+        ("sla", "none"),
+        ("priority", "normal"),
+        ("team", "back-office"),
+        ("decideWithin", "PT48H"),
+    ];
     let all = model.into_iter().chain(more).chain([("xcEventId", mark)]);
     let variables: Vec<Variable> = all.map(|(name, value)| Variable::new(name, value)).collect();
     let definition = deployment.definition();

@@ -22,6 +22,7 @@ async fn start(bench: &Bench, deployment: &Deployment, business_key: &str, mark:
         Variable::new("priority", "normal"),
         Variable::new("team", deployment.flow().as_str()),
         Variable::new("sla", "bronze"),
+        Variable::new("decideWithin", "PT48H"),
     ];
     variables.extend(mark.map(|mark| Variable::new("xcEventId", mark)));
     let definition = deployment.definition();
@@ -148,6 +149,7 @@ async fn the_instance_of_a_call_activity_is_no_double() {
         Variable::new("xcEventId", mark.as_str()),
         Variable::new("priority", "normal"),
         Variable::new("team", "somebody"),
+        Variable::new("decideWithin", "PT48H"),
     ];
     let start = Start { definition: &caller, business_key: "ticket/1", name: None, variables: &variables };
     let parent = bench.engine.start(&start).await.unwrap();

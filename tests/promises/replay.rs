@@ -88,7 +88,13 @@ async fn accepted_of(
 
 async fn start_by_hand(bench: &Bench, deployment: &Deployment, ticket: &str, mark: &str) -> String {
     let model = [("ticketId", ticket), ("title", "T"), ("category", "billing"), ("region", "north")];
-    let more = [("customerType", "person"), ("sla", "none"), ("priority", "normal"), ("team", "back-office")];
+    let more = [
+        ("customerType", "person"),
+        ("sla", "none"),
+        ("priority", "normal"),
+        ("team", "back-office"),
+        ("decideWithin", "PT48H"),
+    ];
     let all = model.into_iter().chain(more).chain([("xcEventId", mark)]);
     let variables: Vec<Variable> = all.map(|(name, value)| Variable::new(name, value)).collect();
     let (definition, business_key) = (deployment.definition(), format!("ticket/{ticket}"));

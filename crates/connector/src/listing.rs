@@ -125,7 +125,9 @@ mod tests {
         insta::assert_snapshot!(to_text(&flow));
         let shown = to_json(&flow);
         assert_eq!(shown["steps"][0]["does"], json!({ "start": "ticket_triage" }));
-        assert_eq!(shown["jobs"], json!([{ "topic": "tickets.outcome", "publish": "outcome" }]));
+        let call = json!({ "system": "crm", "method": "POST", "path": "/cases/{vars.ticketId}/owner" });
+        assert_eq!(shown["jobs"][0], json!({ "topic": "tickets.assign-owner", "call": call }));
+        assert_eq!(shown["jobs"][1], json!({ "topic": "tickets.outcome", "publish": "outcome" }));
         assert_eq!(shown["topics"][0], "xc.tickets.dlq");
     }
 }

@@ -271,7 +271,7 @@ struct Called {
 
 /// The systems of the settings, in their order: flows lock their endpoints in it.
 fn called(settings: &flow_config::Settings) -> anyhow::Result<Vec<Called>> {
-    let clients = setup::systems(&settings.systems)?;
+    let clients = setup::systems(settings)?;
     let called = |(client, of): (Arc<System>, &flow_config::SystemSettings)| {
         let policy = EndpointPolicy {
             min_in_flight: 1,

@@ -7,6 +7,8 @@ use anyhow::{Context, ensure};
 /// What a new flow consists of: where each file goes, below the folder of flows or of schemas, and its text.
 const FLOW: &str = include_str!("../templates/flow.toml");
 const MODEL: &str = include_str!("../templates/model.bpmn");
+const PLAY: &str = include_str!("../templates/play.toml");
+const EXPECTED: &str = include_str!("../templates/approved.json");
 const SCHEMA: &str = include_str!("../templates/v1.avsc");
 const EXAMPLES: [(&str, &str); 2] = [
     ("created.json", include_str!("../templates/created.json")),
@@ -15,7 +17,7 @@ const EXAMPLES: [(&str, &str); 2] = [
 /// The longest name: it is part of topics, groups and file names.
 const MOST: usize = 60;
 
-/// Writes the folder of a new flow, its schema and examples.
+/// Writes the folder of a new flow with what the demonstration plays of it, its schema and examples.
 ///
 /// # Errors
 /// The name cannot be one, something of it is there already, or a file cannot be written.
@@ -28,7 +30,7 @@ pub(crate) fn flow(name: &str, flows: &Path, schemas: &Path) -> anyhow::Result<(
     Ok(())
 }
 
-fn write(name: &str, flows: &Path, schemas: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn write(name: &str, flows: &Path, schemas: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.len() <= MOST && name.chars().all(allowed);
     ensure!(
@@ -44,6 +46,9 @@ fn write(name: &str, flows: &Path, schemas: &Path) -> anyhow::Result<Vec<PathBuf
     let mut files = vec![
         (flow.join("flow.toml"), FLOW),
         (flow.join(format!("{process}.bpmn")), MODEL),
+        (flow.join("play.toml"), PLAY),
+        (flow.join("expected/approved.json"), EXPECTED),
+        (flow.join("examples/created.json"), EXAMPLES[0].1),
         (schema.join("v1.avsc"), SCHEMA),
     ];
     files.extend(EXAMPLES.iter().map(|(file, text)| (schema.join("examples").join(file), *text)));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use event_model::{SchemaIds, Schemas};
 use flow_config::{
     Credentials, Dialect, EngineSettings, Flow, KafkaSettings, Problem, PropertyValue, Settings, SystemAuth,
-    SystemSettings,
+    SystemHttp, SystemReach, SystemSettings,
 };
 use secrecy::ExposeSecret;
 use system_client::System;
@@ -74,7 +74,7 @@ pub(crate) fn load(config: &Path) -> Result<Setup, BadConfiguration> {
 pub(crate) fn check(config: &Path) -> anyhow::Result<()> {
     let setup = load(config)?;
     engine(&setup.settings.engine)?;
-    systems(&setup.settings.systems)?;
+    systems(&setup.settings)?;
     BadConfiguration::unless_none(&models::problems(&setup.flows, setup.settings.engine.dialect)?)?;
     for flow in &setup.flows {
         println!(
@@ -147,33 +147,49 @@ pub(crate) fn engine(settings: &EngineSettings) -> Result<Engine, BadConfigurati
 ///
 /// # Errors
 /// [`BadConfiguration`] when the settings of one make no client.
-pub(crate) fn systems(settings: &[SystemSettings]) -> Result<Vec<Arc<System>>, BadConfiguration> {
-    let client = |settings: &SystemSettings| {
-        let auth = match settings.auth.clone() {
-            SystemAuth::None => system_client::Auth::None,
-            SystemAuth::Bearer(token) => system_client::Auth::Bearer(token),
-            SystemAuth::Basic { username, password } => system_client::Auth::Basic { username, password },
-            SystemAuth::ApiKey { header, key } => system_client::Auth::ApiKey { header, key },
-            SystemAuth::ClientCredentials { token_url, client_id, client_secret, scope } => {
-                system_client::Auth::ClientCredentials { token_url, client_id, client_secret, scope }
+pub(crate) fn systems(settings: &Settings) -> Result<Vec<Arc<System>>, BadConfiguration> {
+    let client = |system: &SystemSettings| {
+        let reach = match &system.reach {
+            SystemReach::Http(http) => system_client::Reach::Http(http_client(http)),
+            SystemReach::Kafka { commands, replies, keep_replies } => {
+                let mut properties = properties(&settings.kafka);
+                properties.insert("bootstrap.servers".to_owned(), settings.kafka.bootstrap_servers.clone());
+                system_client::Reach::Kafka(system_client::Kafka {
+                    properties,
+                    commands: commands.clone(),
+                    replies: replies.clone(),
+                    source: settings.deployment.to_string(),
+                    keep_replies: *keep_replies,
+                })
             }
         };
-        let settings = system_client::Settings {
-            name: settings.name.clone(),
-            url: settings.url.clone(),
-            auth,
-            idempotency_header: settings.idempotency_header.clone(),
-            request_timeout: settings.request_timeout,
-            connect_timeout: settings.connect_timeout,
-            max_answer: settings.max_answer,
-            max_document: settings.max_document,
-            probe: settings.probe.clone(),
-            identity: settings.identity.clone(),
-            authorities: settings.authorities.as_ref().map(|pem| pem.expose_secret().to_owned()),
-        };
+        let (name, request_timeout, max_answer) = (system.name.clone(), system.request_timeout, system.max_answer);
+        let settings = system_client::Settings { name, request_timeout, max_answer, reach };
         System::new(&settings).map(Arc::new).map_err(|error| BadConfiguration(error.to_string()))
     };
-    settings.iter().map(client).collect()
+    settings.systems.iter().map(client).collect()
+}
+
+fn http_client(http: &SystemHttp) -> system_client::Http {
+    let auth = match http.auth.clone() {
+        SystemAuth::None => system_client::Auth::None,
+        SystemAuth::Bearer(token) => system_client::Auth::Bearer(token),
+        SystemAuth::Basic { username, password } => system_client::Auth::Basic { username, password },
+        SystemAuth::ApiKey { header, key } => system_client::Auth::ApiKey { header, key },
+        SystemAuth::ClientCredentials { token_url, client_id, client_secret, scope } => {
+            system_client::Auth::ClientCredentials { token_url, client_id, client_secret, scope }
+        }
+    };
+    system_client::Http {
+        url: http.url.clone(),
+        auth,
+        idempotency_header: http.idempotency_header.clone(),
+        connect_timeout: http.connect_timeout,
+        max_document: http.max_document,
+        probe: http.probe.clone(),
+        identity: http.identity.clone(),
+        authorities: http.authorities.as_ref().map(|pem| pem.expose_secret().to_owned()),
+    }
 }
 
 /// The librdkafka properties, secrets included: for clients only, never for a log.

@@ -21,6 +21,14 @@ use tokio::sync::mpsc;
 use crate::reader::Read;
 use crate::status::LogEnds;
 
+/// A problem that a client tells of.
+fn report(flow: &str, error: &KafkaError, reason: &str) {
+    // The end of a partition comes this way too, and is none.
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        tracing::warn!(flow, %error, reason, "the Kafka client reports a problem");
+    }
+}
+
 /// Where librdkafka's own log lines go: into ours, with the flow's name, never with payloads (it prints none).
 #[derive(Clone, Debug)]
 pub(crate) struct Logging {
@@ -33,7 +41,7 @@ impl ClientContext for Logging {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(flow = %self.flow, %error, reason, "the Kafka client reports a problem");
+        report(&self.flow, &error, reason);
     }
 }
 
@@ -67,10 +75,7 @@ impl<W: Send + Sync + 'static> ClientContext for Membership<W> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition comes this way too, and is none.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(flow = %self.flow, %error, reason, "the Kafka consumer reports a problem");
-        }
+        report(&self.flow, &error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -27,4 +27,4 @@ pub use faults::{Fault, Mount, Rule};
 pub use server::Availability;
 pub use stats::OperationCount;
 pub use switches::Switches;
-pub use systems::{Effect, System, Systems};
+pub use systems::{Effect, System, Systems, Topics as SystemTopics};

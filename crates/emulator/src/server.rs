@@ -64,6 +64,12 @@ impl Gatekeeper {
         *self.wanted.borrow()
     }
 
+    /// Returns once this is wanted.
+    pub(crate) async fn until(&self, availability: Availability) {
+        // An error means that nobody will want anything any more.
+        let _ = self.wanted.subscribe().wait_for(|wanted| *wanted == availability).await;
+    }
+
     /// Returns once the listener is in this state.
     pub(crate) async fn reached(&self, availability: Availability) {
         // An error means that the listener is gone, and then there is nothing to wait for.

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod idempotency;
+mod over_kafka;
 mod scim;
 mod serve;
 mod store;
@@ -14,17 +15,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::BrokerError;
 use crate::emulator::{StartError, listen};
 use crate::faults::{Rule, Rules};
 use crate::server::{self, Availability, Gatekeeper};
+pub use over_kafka::Topics;
 use store::Store;
 
 /// One of the systems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum System {
     /// Invoices, purchase orders, expenses, cost centres.
@@ -84,6 +87,8 @@ struct Running {
     desk: Arc<Desk>,
     gatekeeper: Gatekeeper,
     task: JoinHandle<()>,
+    /// Reads commands, where the system is reached by Kafka.
+    listener: Option<JoinHandle<()>>,
 }
 
 /// What the server of one system shares with tests.
@@ -116,7 +121,7 @@ impl Systems {
             let gatekeeper = Gatekeeper::new();
             let router = serve::router(desk.clone());
             let task = tokio::spawn(server::serve(Some(listener), address, router, gatekeeper.clone()));
-            systems.insert(system, Running { address, desk, gatekeeper, task });
+            systems.insert(system, Running { address, desk, gatekeeper, task, listener: None });
         }
         Ok(Systems(systems))
     }
@@ -124,6 +129,18 @@ impl Systems {
     /// Where a system is, such as `http://127.0.0.1:40123`, without a trailing slash. Empty for none, which cannot be.
     pub fn url(&self, system: System) -> String {
         self.0.get(&system).map(|running| format!("http://{}", running.address)).unwrap_or_default()
+    }
+
+    /// Lets a system also be reached by Kafka, from now on. Whatever disturbs it disturbs this too.
+    ///
+    /// # Errors
+    /// The topic of commands is not there.
+    pub fn listen(&mut self, system: System, topics: Topics<'_>) -> Result<(), BrokerError> {
+        if let Some(running) = self.0.get_mut(&system) {
+            let (router, gatekeeper) = (serve::router(running.desk.clone()), running.gatekeeper.clone());
+            running.listener = Some(over_kafka::listen(topics, router, gatekeeper)?);
+        }
+        Ok(())
     }
 
     /// What took effect in a system, in order.
@@ -136,7 +153,8 @@ impl Systems {
         self.0.get(&system)?.desk.store().look(path)
     }
 
-    /// Puts something there, as if somebody had made it before: `path` is a collection such as `/documents`.
+    /// Puts something there, as if somebody had made it before: `path` is a collection such as `/documents`. It has the id that it
+    /// brings, or is given one.
     pub fn put_there(&self, system: System, path: &str, value: Value) -> Option<String> {
         self.0.get(&system)?.desk.store().put_there(path, value)
     }
@@ -174,5 +192,6 @@ impl Systems {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+        self.listener.iter().for_each(JoinHandle::abort);
     }
 }

@@ -29,7 +29,7 @@ pub use picture::picture;
 pub use problem::Problem;
 pub use settings::{
     AuditSettings, Credentials, Delivery, Dialect, DoorLock, DoorSettings, EngineSettings, EngineUrls, GroupProtocol,
-    IntakeSettings, JobPaths, JobSettings, KafkaSettings, LEASE_TERM, PropertyValue, Settings, SystemAuth,
-    SystemSettings,
+    IntakeSettings, JobPaths, JobSettings, KafkaSettings, LEASE_TERM, PropertyValue, Settings, SystemAuth, SystemHttp,
+    SystemReach, SystemSettings,
 };
 pub use translate::translate;

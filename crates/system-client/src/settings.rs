@@ -1,5 +1,6 @@
 //! Where a system is, how we prove who we are, and what a call may take.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,18 +11,34 @@ use secrecy::SecretString;
 pub struct Settings {
     /// The system's name, for log lines and messages.
     pub name: String,
+    /// Longest time for one request: from connecting to the last byte of the answer, or from the command to its reply.
+    pub request_timeout: Duration,
+    /// Largest answer that is kept, in bytes.
+    pub max_answer: usize,
+    /// How it is reached.
+    pub reach: Reach,
+}
+
+/// How a system is reached.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// By HTTP.
+    Http(Http),
+    /// By a topic of commands and one of replies.
+    Kafka(Kafka),
+}
+
+/// A system that speaks HTTP.
+#[derive(Clone, Debug)]
+pub struct Http {
     /// Base URL, without a slash at the end.
     pub url: String,
     /// How to authenticate.
     pub auth: Auth,
     /// The header that carries the idempotency key.
     pub idempotency_header: String,
-    /// Longest time for one request, from connecting to the last byte of the answer.
-    pub request_timeout: Duration,
     /// Longest time to connect.
     pub connect_timeout: Duration,
-    /// Largest answer that is kept, in bytes.
-    pub max_answer: usize,
     /// Largest document that is read, in bytes; it is never kept.
     pub max_document: u64,
     /// Path below `url` that is read to see whether the system is well.
@@ -30,6 +47,30 @@ pub struct Settings {
     pub identity: Option<SecretString>,
     /// Certificates of authorities that are trusted beside the usual ones, as PEM.
     pub authorities: Option<String>,
+}
+
+/// A system that speaks Kafka.
+#[derive(Clone)]
+pub struct Kafka {
+    /// What librdkafka needs to reach the cluster, credentials included.
+    pub properties: BTreeMap<String, String>,
+    /// The topic that commands go to.
+    pub commands: String,
+    /// The topic that replies come from.
+    pub replies: String,
+    /// Names us as the source of commands.
+    pub source: String,
+    /// Replies are remembered so long: what was answered while nobody waited is found by whoever asks again.
+    pub keep_replies: Duration,
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka")
+            .field("commands", &self.commands)
+            .field("replies", &self.replies)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How we prove who we are.
@@ -111,8 +152,8 @@ pub enum SettingsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The HTTP client could not be built.
-    #[error("system {system}: no HTTP client: {reason}")]
+    /// The client could not be built.
+    #[error("system {system}: no client can be made: {reason}")]
     Client {
         /// The system.
         system: String,

@@ -41,16 +41,18 @@ async fn started(answers: Vec<Answer>) -> (Server, String) {
 fn settings(url: &str, auth: Auth) -> Settings {
     Settings {
         name: "crm".into(),
-        url: url.into(),
-        auth,
-        idempotency_header: "Idempotency-Key".into(),
         request_timeout: Duration::from_secs(5),
-        connect_timeout: Duration::from_secs(2),
         max_answer: 100,
-        max_document: 1_000,
-        probe: "/health".into(),
-        identity: None,
-        authorities: None,
+        reach: Reach::Http(Http {
+            url: url.into(),
+            auth,
+            idempotency_header: "Idempotency-Key".into(),
+            connect_timeout: Duration::from_secs(2),
+            max_document: 1_000,
+            probe: "/health".into(),
+            identity: None,
+            authorities: None,
+        }),
     }
 }
 
@@ -167,9 +169,10 @@ async fn what_cannot_be_reached_or_read_is_told_apart() {
 
 #[test]
 fn settings_that_make_no_client_are_named() {
-    let wrong = |change: fn(&mut Settings)| {
+    let wrong = |change: fn(&mut Http)| {
         let mut settings = settings("https://crm.example", Auth::None);
-        change(&mut settings);
+        let Reach::Http(http) = &mut settings.reach else { panic!("it speaks HTTP") };
+        change(http);
         System::new(&settings).err().map(|error| error.to_string()).unwrap_or_default()
     };
     assert!(wrong(|s| s.url = "ftp://x".into()).contains("`url` is no URL: neither http nor https"));

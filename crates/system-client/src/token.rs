@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::client::{cause, transport_fault};
+use crate::http::{cause, transport_fault};
 use crate::request::Fault;
 
 /// What a token is good for where the server does not say.

@@ -6,4 +6,6 @@ mod document_approval;
 mod finance_exceptions;
 mod master_data;
 mod office;
+mod over_kafka;
 mod people;
+mod tickets;

@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use emulator::{System, Systems};
-use promises::{DEADLINE, FlowCopy, Instance, Kafka, Received, Sent, produce, read_all, repository, unique, until};
-use serde_json::{Value, json};
+use emulator::demo::differences;
+use emulator::{System, SystemTopics, Systems};
+use promises::{
+    DEADLINE, FlowCopy, Instance, Kafka, Received, Sent, Signal, create_topic, produce, read_all, repository,
+    system_table, unique, until,
+};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use workflow_client::{CommentTarget, Fault, Task, TaskFilter, Variable};
 
@@ -19,6 +23,7 @@ pub(super) struct Office {
     copy: FlowCopy,
     instance: Mutex<Instance>,
     events: AtomicU32,
+    commands: String,
 }
 
 /// One business object of a test: what the examples call it, and what it is called here
@@ -33,12 +38,49 @@ pub(super) struct Case<'o> {
 impl Office {
     /// Starts the connector with `flow`, whose names are its own, and with every emulated system in its settings.
     pub(super) async fn open(flow: &'static str, bench: Bench) -> Office {
-        let (kafka, systems) = (Kafka::shared().await.unwrap(), Systems::start(&[]).await.unwrap());
-        let of_systems: String = System::ALL.iter().map(|system| toml_of(*system, &systems)).collect();
+        Office::open_with(flow, bench, &|flow| flow).await
+    }
+
+    /// The same with something different in the flow's file.
+    pub(super) async fn open_with(flow: &'static str, bench: Bench, change: &dyn Fn(String) -> String) -> Office {
+        Office::furnish(flow, bench, change, None).await
+    }
+
+    /// The same with a system that is reached by Kafka, answers each command twice, and is given two seconds.
+    pub(super) async fn open_over_kafka(flow: &'static str, bench: Bench, system: System) -> Office {
+        Office::furnish(flow, bench, &|flow| flow, Some(system)).await
+    }
+
+    async fn furnish(
+        flow: &'static str,
+        bench: Bench,
+        change: &dyn Fn(String) -> String,
+        by_kafka: Option<System>,
+    ) -> Office {
+        let (kafka, mut systems) = (Kafka::shared().await.unwrap(), Systems::start(&[]).await.unwrap());
+        let [commands, replies] = [unique("commands"), unique("replies")];
+        if let Some(system) = by_kafka {
+            for topic in [&commands, &replies] {
+                create_topic(kafka, topic, 3).await.unwrap();
+            }
+            let topics =
+                SystemTopics { bootstrap_servers: kafka.bootstrap(), commands: &commands, replies: &replies, times: 2 };
+            systems.listen(system, topics).unwrap();
+        }
+        let table = |system: &System| {
+            if by_kafka != Some(*system) {
+                return system_table(*system, &systems);
+            }
+            let name = serde_json::to_value(system).unwrap();
+            format!(
+                "[[system]]\nname = {name}\nrequest_timeout = \"2s\"\n[system.kafka]\ncommands = {commands:?}\nreplies = {replies:?}\n"
+            )
+        };
+        let of_systems: String = System::ALL.iter().map(table).collect();
         let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{of_systems}", bench.engine_lines());
-        let copy = FlowCopy::of(flow, kafka, &bench.settings, &extra).unwrap();
+        let copy = FlowCopy::changed(flow, kafka, &bench.settings, &extra, change).unwrap();
         let instance = Mutex::new(copy.started(2).await.unwrap());
-        Office { bench, systems, kafka, flow, copy, instance, events: AtomicU32::new(0) }
+        Office { bench, systems, kafka, flow, copy, instance, events: AtomicU32::new(0), commands }
     }
 
     /// A business object of its own, known to the examples by `example`. Its process is the flow's `definition`th.
@@ -76,6 +118,23 @@ impl Office {
         assert_eq!(reasons, [] as [Option<&str>; 0]);
     }
 
+    /// How many commands lie on the topic of the system that is reached by Kafka
+    pub(super) async fn commands(&self) -> usize {
+        read_all(self.kafka, &self.commands).await.unwrap().len()
+    }
+
+    /// The connector is killed.
+    pub(super) async fn kill(&self) {
+        let mut instance = self.instance.lock().await;
+        instance.connector.signal(Signal::Kill);
+        instance.connector.wait(DEADLINE).await.unwrap();
+    }
+
+    /// Another connector takes its place.
+    pub(super) async fn start_again(&self) {
+        *self.instance.lock().await = self.copy.instance().await.unwrap();
+    }
+
     pub(super) async fn logged(&self, text: &str) {
         self.instance.lock().await.connector.logged(text).await.unwrap();
     }
@@ -83,11 +142,6 @@ impl Office {
     async fn log(&self) -> String {
         self.instance.lock().await.connector.log()
     }
-}
-
-fn toml_of(system: System, systems: &Systems) -> String {
-    let name = serde_json::to_value(system).unwrap();
-    format!("[[system]]\nname = {name}\nurl = {:?}\nauth = \"none\"\nrequest_timeout = \"5s\"\n", systems.url(system))
 }
 
 impl Case<'_> {
@@ -212,45 +266,8 @@ impl Case<'_> {
     fn is_as(&self, name: &str, outcome: &Value) {
         let file = repository().join(format!("flows/{}/expected/{name}.json", self.office.flow));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let mut expected: Value = serde_json::from_str(&text.replace(self.example, &self.id)).unwrap();
-        let tasks: Vec<&Value> = outcome["audit"].as_array().unwrap().iter().map(|entry| &entry["task"]).collect();
-        let comments: Vec<&Value> =
-            outcome["comments"].as_array().unwrap().iter().map(|entry| &entry["text"]).collect();
-        let mut found = json!({
-            "decision": outcome["decision"], "variables": outcome["variables"], "tasks": tasks, "comments": comments
-        });
-        // Tasks of parallel branches have no order.
-        for tasks in [&mut expected["tasks"], &mut found["tasks"]] {
-            tasks.as_array_mut().unwrap().sort_by_key(|task| task.as_str().map(str::to_owned));
-        }
-        let mut wrong = Vec::new();
-        differences("", &expected, &found, &mut wrong);
+        let expected: Value = serde_json::from_str(&text.replace(self.example, &self.id)).unwrap();
+        let wrong = differences(&expected, outcome);
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     }
-}
-
-/// What of `expected` is not so; `"*"` stands for anything that is there.
-fn differences(at: &str, expected: &Value, found: &Value, wrong: &mut Vec<String>) {
-    match (expected, found) {
-        (Value::String(any), found) if any == "*" && !found.is_null() => {}
-        (Value::Object(expected), Value::Object(found)) => {
-            for (name, expected) in expected {
-                differences(&format!("{at}.{name}"), expected, found.get(name).unwrap_or(&Value::Null), wrong);
-            }
-            for name in found.keys().filter(|name| !expected.contains_key(*name)) {
-                wrong.push(format!("{at}.{name} is not expected"));
-            }
-        }
-        // An outcome holds records and lists as JSON text.
-        (Value::Object(_) | Value::Array(_), Value::String(text)) => {
-            differences(at, expected, &serde_json::from_str(text).unwrap_or_default(), wrong);
-        }
-        (expected, found) if numbers(expected, found) || expected == found => {}
-        (expected, found) => wrong.push(format!("{at} is {found}, not {expected}")),
-    }
-}
-
-/// Engines write whole numbers of a decimal variable as they like.
-fn numbers(left: &Value, right: &Value) -> bool {
-    left.is_number() && left.as_f64() == right.as_f64()
 }

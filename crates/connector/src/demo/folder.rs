@@ -1,24 +1,18 @@
-//! The folder of a demonstration: flow, schemas and settings as files, so that the very path of `xconnector run` is taken.
+//! The folder of a demonstration: flows, schemas and settings as files, so that the very path of `xconnector run` is taken.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use emulator::{EmbeddedBroker, Emulator};
+use emulator::{EmbeddedBroker, Emulator, System, Systems};
+use include_dir::{Dir, include_dir};
 
 use super::wire::SCHEMA_ID;
 
-/// The files of this repository that the demonstration needs; they are part of the binary.
-const FILES: [(&str, &str); 5] = [
-    ("flows/tickets/flow.toml", include_str!("../../../../flows/tickets/flow.toml")),
-    ("flows/tickets/ticket_triage.bpmn", MODEL),
-    ("schemas/ticket/v1.avsc", include_str!("../../../../schemas/ticket/v1.avsc")),
-    ("schemas/outcome/v1.avsc", include_str!("../../../../schemas/outcome/v1.avsc")),
-    ("schemas/receipt/v1.avsc", include_str!("../../../../schemas/receipt/v1.avsc")),
-];
-
-/// The process model of the flow.
-pub(super) const MODEL: &str = include_str!("../../../../flows/tickets/ticket_triage.bpmn");
+/// The folders of this repository that the demonstration needs; they are part of the binary.
+const FOLDERS: [(&str, &Dir<'_>); 2] = [("flows", &FLOWS), ("schemas", &SCHEMAS)];
+static FLOWS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../flows");
+static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../schemas");
 
 /// What a reader writes to run the same flow for real.
 pub(super) const REAL_SETTINGS: &str = r#"deployment = "crm-test"
@@ -52,14 +46,20 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder, with the flow and its schemas in it.
+    /// Makes the folder, with the flows and their schemas in it; those of `with` come to them, or take their place.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub(super) fn create() -> anyhow::Result<Folder> {
+    /// It cannot be written, or `with` cannot be read.
+    pub(super) fn create(with: Option<&Path>) -> anyhow::Result<Folder> {
         let path = tempfile::Builder::new().prefix("xconnector-demo-").tempdir().context("no temporary folder")?.keep();
-        for (name, content) in FILES {
-            write(&path.join(name), content)?;
+        for (name, folder) in FOLDERS {
+            let target = path.join(name);
+            std::fs::create_dir_all(&target)
+                .and_then(|()| folder.extract(&target))
+                .with_context(|| format!("{} cannot be written", target.display()))?;
+            if let Some(with) = with {
+                copy(&with.join(name), &target)?;
+            }
         }
         Ok(Folder { path })
     }
@@ -87,6 +87,7 @@ impl Folder {
         &self,
         broker: &EmbeddedBroker,
         emulator: &Emulator,
+        systems: &Systems,
         metrics: SocketAddr,
     ) -> anyhow::Result<()> {
         let secret = "client-secret";
@@ -124,8 +125,27 @@ listen = "{metrics}"
             token = emulator.token_url(),
             client = emulator.client_id(),
         );
-        write(&self.settings(), &text)
+        let systems = System::ALL.map(|system| {
+            let name = serde_json::to_value(system).unwrap_or_default();
+            format!("\n[[system]]\nname = {name}\nurl = \"{}\"\nauth = \"none\"\n", systems.url(system))
+        });
+        write(&self.settings(), &(text + &systems.concat()))
     }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("{} cannot be written", to.display()))?;
+    let cannot = || format!("{} cannot be read", from.display());
+    for entry in std::fs::read_dir(from).with_context(cannot)? {
+        let (path, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).with_context(cannot)?;
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target).with_context(|| format!("{} cannot be copied", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn write(path: &Path, content: &str) -> anyhow::Result<()> {
@@ -140,6 +160,7 @@ fn write(path: &Path, content: &str) -> anyhow::Result<()> {
 mod tests {
     use flow_config::{Environment, Settings};
 
+    use super::super::play::Script;
     use super::*;
 
     #[test]
@@ -159,12 +180,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_folder_passes_the_check_of_the_connector() {
-        let folder = Folder::create().unwrap();
+        let more = tempfile::tempdir().unwrap();
+        crate::scaffold::write("loans", &more.path().join("flows"), &more.path().join("schemas")).unwrap();
+        let folder = Folder::create(Some(more.path())).unwrap();
         let broker = EmbeddedBroker::start(1).unwrap();
         let emulator = Emulator::start(emulator::Options::default()).await.unwrap();
-        folder.write_settings(&broker, &emulator, ([127, 0, 0, 1], 9464).into()).unwrap();
+        let systems = Systems::start(&[]).await.unwrap();
+        folder.write_settings(&broker, &emulator, &systems, ([127, 0, 0, 1], 9464).into()).unwrap();
         let setup = crate::setup::load(&folder.settings()).unwrap();
-        assert_eq!(setup.flows.len(), 1);
+        assert_eq!(setup.flows.len(), 8, "seven, and the one that was added");
+        for flow in &setup.flows {
+            assert!(&*flow.name == "tickets" || !Script::of(&flow.name, &flow.file).unwrap().is_empty());
+        }
         std::fs::remove_dir_all(folder.path()).unwrap();
     }
 }

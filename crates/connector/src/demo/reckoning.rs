@@ -36,8 +36,9 @@ pub(super) struct Reckoning {
 /// what must never come is.
 pub(super) fn reckon(book: &Book, totals: &Totals, complete: bool) -> Reckoning {
     let mut by_key: HashMap<&str, Vec<&InstanceFacts>> = HashMap::new();
-    for instance in &totals.instances {
-        by_key.entry(instance.business_key.as_deref().unwrap_or_default()).or_default().push(instance);
+    let instances: Vec<&InstanceFacts> = totals.instances.iter().filter(|of| is_of_ticket(of)).collect();
+    for instance in &instances {
+        by_key.entry(instance.business_key.as_deref().unwrap_or_default()).or_default().push(*instance);
     }
     let mut problems = book.strange.clone();
     let mut duplicates = book.repeated;
@@ -55,7 +56,7 @@ pub(super) fn reckon(book: &Book, totals: &Totals, complete: bool) -> Reckoning 
     let sum = |of: fn(&Entry) -> usize| book.entries.iter().map(of).sum();
     Reckoning {
         published: sum(|entry| entry.places.len()),
-        instances: totals.instances.len(),
+        instances: instances.len(),
         accepted: sum(|entry| entry.accepted.len()),
         outcomes: sum(|entry| entry.outcomes.len()),
         rejected: sum(|entry| entry.rejected.len()),
@@ -65,6 +66,11 @@ pub(super) fn reckon(book: &Book, totals: &Totals, complete: bool) -> Reckoning 
         unsettled: book.unsettled(),
         problems,
     }
+}
+
+/// Whether a ticket started the instance.
+pub(super) fn is_of_ticket(instance: &InstanceFacts) -> bool {
+    instance.business_key.as_deref().is_some_and(|key| key.starts_with("ticket/"))
 }
 
 fn business_key(entry: &Entry) -> String {

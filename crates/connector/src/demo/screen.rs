@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::book::{Book, Entry};
+use super::company::Company;
+use super::effects::Effects;
 use super::folder::{FLOWABLE_ENGINE, REAL_SETTINGS};
 use super::plan::Fate;
 use super::reckoning::Reckoning;
@@ -150,7 +152,35 @@ impl Screen {
         text
     }
 
-    /// The sums below the table.
+    /// The scenes of the other flows, one row each.
+    pub(super) fn scenes(self, company: &Company) -> String {
+        let mut text = self.heading(&scene_row("FLOW", "CASE", "WHAT HAPPENS", "DECISION", "TIME"));
+        let hidden = company.runs.len().saturating_sub(MOST_ROWS);
+        for run in company.runs.iter().skip(hidden) {
+            let decision = match (run.outcomes.first(), &run.playing.expected, run.settled) {
+                (Some(outcome), ..) => outcome["decision"].as_str().unwrap_or("-"),
+                (None, None, Some(_)) => "ended",
+                (None, ..) => "under way",
+            };
+            let took = |settled: Duration| format!("{:.2} s", settled.saturating_sub(run.published).as_secs_f64());
+            let time = run.settled.map_or_else(|| "-".to_owned(), took);
+            let line = scene_row(&run.playing.flow, &run.playing.object, &run.playing.title, decision, &time);
+            let faint = run.settled.is_none();
+            let _ = write!(text, "\n{}", if faint { self.paint(Colour::Faint, &line) } else { line });
+        }
+        text
+    }
+
+    /// What took effect in the systems.
+    pub(super) fn effects(self, effects: &[Effects]) -> String {
+        let row = |effects: &[Effects]| -> String {
+            effects.iter().map(|of| format!("{:>5} {:<14}", of.count, of.system)).collect()
+        };
+        let rows: Vec<String> = effects.chunks(4).map(|four| row(four).trim_end().to_owned()).collect();
+        format!("{}\n{}", self.heading("EFFECTS IN THE SYSTEMS, NEVER TWO UNDER ONE KEY"), rows.join("\n"))
+    }
+
+    /// The sums below the tables.
     pub(super) fn totals(self, sums: &Reckoning) -> String {
         let per_start = match sums.instances {
             0 => String::new(),
@@ -170,7 +200,7 @@ impl Screen {
             sums.start_calls,
         );
         if sums.unsettled > 0 {
-            let _ = write!(text, "\n{:>5} tickets still under way", sums.unsettled);
+            let _ = write!(text, "\n{:>5} cases still under way", sums.unsettled);
         }
         text
     }
@@ -189,6 +219,11 @@ impl Screen {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+fn scene_row(flow: &str, case: &str, title: &str, decision: &str, time: &str) -> String {
+    let (title, decision) = (shortened(title, 30), shortened(decision, 14));
+    format!("{:<18} {case:<8} {title:<30} {decision:<14} {time:>6}", shortened(flow, 18))
 }
 
 fn cells(entry: &Entry) -> [String; 8] {
@@ -233,13 +268,13 @@ pub(super) fn way_on(screen: Screen, folder: &Path) -> String {
     };
     let commands = "xconnector check                 # reads the files, contacts nothing\n\
                     xconnector topics create --all   # makes the topics that are missing\n\
-                    xconnector models deploy         # gives the process model to the engine\n\
+                    xconnector models deploy         # gives the process models to the engine\n\
                     xconnector run";
     format!(
         "\n{}\n\n  1. Write xconnector.toml beside the folders flows and schemas:\n\n{}\n     \
          or, for open-source Flowable:\n\n{}\n  2. Then:\n\n{}\n  \
-         Flow, schemas and the settings of this demo are in\n  {}",
-        screen.heading("The same flow on your Kafka and your engine"),
+         Flows, schemas and the settings of this demo are in\n  {}",
+        screen.heading("The same flows on your Kafka and your engine"),
         indented(REAL_SETTINGS),
         indented(FLOWABLE_ENGINE),
         indented(commands),

@@ -1,5 +1,6 @@
 //! The parts of a demonstration: broker, workflow service, the connector itself, and those who use them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use consumer_engine::{CONTROL_TOPIC, ledger_topic, state_topic};
 use emulator::demo::{Desk, Publisher, Received, Tail, Totals};
-use emulator::{BrokerError, EmbeddedBroker, Emulator, Options, Switches};
+use emulator::{BrokerError, EmbeddedBroker, Emulator, Options, Switches, Systems};
 use event_model::{DeadLetter, EventSchema, JobRecord, Schemas, replay_topic_of};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::folder::{Folder, MODEL};
+use super::folder::Folder;
 use super::plan::PEOPLE;
+use super::play::Script;
 use crate::{run, setup};
 
 const PARTITIONS: i32 = 4;
@@ -28,17 +30,23 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Stage {
     /// The workflow service.
     pub emulator: Emulator,
+    /// The systems that processes ask.
+    pub systems: Systems,
     /// The connector.
     pub connector: JoinHandle<anyhow::Result<()>>,
     /// Stops the connector.
     pub stop: watch::Sender<bool>,
     /// The schema of tickets.
     pub schema: Arc<EventSchema>,
-    /// The CRM.
-    pub source: Publisher,
+    /// What publishes to a flow, by its name.
+    pub sources: BTreeMap<String, Publisher>,
+    /// What is to be played beside the tickets.
+    pub scripts: Vec<Script>,
+    /// The flow that a topic of replies or dead letters belongs to.
+    pub flow_of: BTreeMap<String, String>,
     /// One desk for each of [`PEOPLE`].
     pub desks: Vec<Arc<Desk>>,
-    /// Reads the reply topic and the dead letters.
+    /// Reads the reply topics and the dead letters.
     pub tail: Tail,
     /// What it reads.
     pub answers: mpsc::UnboundedReceiver<Result<Received, BrokerError>>,
@@ -56,29 +64,53 @@ impl Stage {
         let broker = EmbeddedBroker::start(1)?;
         let switches = Switches { history_lag_ms: HISTORY_LAG_MS, ..Switches::default() };
         let emulator = Emulator::start(Options { switches, ..Options::default() }).await?;
-        emulator.deploy(MODEL).context("the process model")?;
+        let systems = Systems::start(&[]).await?;
         let metrics = free_address()?;
-        folder.write_settings(&broker, &emulator, metrics)?;
+        folder.write_settings(&broker, &emulator, &systems, metrics)?;
         let setup = setup::load(&folder.settings())?;
         broker.create_topic(CONTROL_TOPIC, 1)?;
         let schema = Schemas::load(&setup.settings.schemas)?.get("ticket/v1").context("no schema of tickets")?;
-        let flow = setup.flows.first().context("no flow")?;
-        let source_topic = flow.source.topics.first().context("the flow reads nothing")?.clone();
-        let (replies, dead_letters) = (flow.reply.topic.clone(), DeadLetter::topic_of(&flow.name));
-        let (jobs, ledger) = (JobRecord::topic_of(&flow.name), ledger_topic(&flow.name));
-        let (state, replay) = (state_topic(&flow.name), replay_topic_of(&flow.name));
-        for topic in [&*source_topic, &*replies, &*dead_letters, &*jobs, &*ledger, &*state, &*replay] {
-            broker.create_topic(topic, PARTITIONS)?;
+        let (mut sources, mut flow_of, mut scripts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for flow in &setup.flows {
+            for model in &flow.models {
+                let cannot = || format!("{}", model.display());
+                emulator.deploy(&std::fs::read_to_string(model).with_context(cannot)?).with_context(cannot)?;
+            }
+            let source = flow.source.topics.first().with_context(|| format!("{} reads nothing", flow.name))?;
+            let own = [JobRecord::topic_of, DeadLetter::topic_of, ledger_topic, state_topic, replay_topic_of];
+            for topic in own.map(|of| of(&flow.name)).iter().map(String::as_str).chain([&**source, &*flow.reply.topic])
+            {
+                broker.create_topic(topic, PARTITIONS)?;
+            }
+            for topic in [flow.reply.topic.to_string(), DeadLetter::topic_of(&flow.name)] {
+                flow_of.insert(topic, flow.name.to_string());
+            }
+            sources.insert(flow.name.to_string(), Publisher::connect(broker.bootstrap_servers(), source)?);
+            scripts.extend(Script::of(&flow.name, &flow.file)?);
         }
-        let source = Publisher::connect(broker.bootstrap_servers(), &source_topic)?;
-        let (tail, answers) = Tail::start(broker.bootstrap_servers(), &[&replies, &dead_letters])?;
+        let read: Vec<&str> = flow_of.keys().map(String::as_str).collect();
+        let (tail, answers) = Tail::start(broker.bootstrap_servers(), &read)?;
         let mut desks = Vec::new();
         for name in PEOPLE {
             desks.push(Arc::new(Desk::sign_in(&emulator, name).await?));
         }
         let (stop, stopping) = watch::channel(false);
         let connector = tokio::spawn(run::run_until(setup, stopping));
-        Ok(Stage { emulator, connector, stop, schema, source, desks, tail, answers, metrics, broker })
+        Ok(Stage {
+            emulator,
+            systems,
+            connector,
+            stop,
+            schema,
+            sources,
+            scripts,
+            flow_of,
+            desks,
+            tail,
+            answers,
+            metrics,
+            broker,
+        })
     }
 
     /// Where the connector tells its metrics.

@@ -87,6 +87,21 @@ pub(super) fn write(
     Ok(Wire { value, headers })
 }
 
+/// Writes event number `number` of a scene.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(super) fn write_scene(flow: &str, object: &str, number: usize, event: &Value) -> anyhow::Result<Wire> {
+    let headers = vec![
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", format!("{object}-{number}")),
+        ("ce_source", format!("demo-{flow}")),
+        ("ce_type", flow.to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ];
+    Ok(Wire { value: serde_json::to_vec(event)?, headers })
+}
+
 #[cfg(test)]
 mod tests {
     use event_model::{Coordinates, Header, Offset, Partition, Record, SchemaIds, Schemas};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hyper::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::rest;
 use crate::Emulator;
@@ -29,6 +29,10 @@ pub struct OpenTask {
     pub id: String,
     /// Its name in the model.
     pub name: String,
+    /// Its id in the model.
+    pub key: String,
+    /// The process instance that it belongs to.
+    pub instance: String,
     /// The process variables that are text, by name.
     pub variables: BTreeMap<String, String>,
 }
@@ -138,6 +142,16 @@ impl Desk {
         self.act(task, json!({ "action": "complete", "outcome": outcome })).await
     }
 
+    /// Completes the task with variables of the process.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub async fn complete(&self, task: &str, variables: &Map<String, Value>) -> Result<(), DeskError> {
+        let variables: Vec<Value> =
+            variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        self.act(task, json!({ "action": "complete", "variables": variables })).await
+    }
+
     async fn act(&self, task: &str, action: Value) -> Result<(), DeskError> {
         let url = format!("{}/{task}", self.tasks_url);
         rest::call(Method::POST, &url, Some(&self.token), Some(action)).await.map(|_| ())
@@ -149,7 +163,13 @@ fn open_task(task: &Value) -> OpenTask {
         task["variables"].as_array().into_iter().flatten().filter_map(|variable| {
             Some((variable["name"].as_str()?.to_owned(), variable["value"].as_str()?.to_owned()))
         });
-    OpenTask { id: text(&task["id"]), name: text(&task["name"]), variables: variables.collect() }
+    OpenTask {
+        id: text(&task["id"]),
+        name: text(&task["name"]),
+        key: text(&task["taskDefinitionKey"]),
+        instance: text(&task["processInstanceId"]),
+        variables: variables.collect(),
+    }
 }
 
 fn text(value: &Value) -> String {

@@ -28,7 +28,11 @@ impl World {
     fn ticket(&mut self, priority: &str) -> Arc<Instance> {
         let request = StartRequest {
             definition_key: Some("ticket_triage".into()),
-            variables: vec![input("priority", json!(priority)), input("team", json!(["a", "b"]))],
+            variables: vec![
+                input("priority", json!(priority)),
+                input("decideWithin", json!(if priority == "high" { "PT8H" } else { "PT48H" })),
+                input("team", json!(["a", "b"])),
+            ],
             ..StartRequest::default()
         };
         self.engine.start(request, &"tester".into(), self.now).unwrap()

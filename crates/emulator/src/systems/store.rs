@@ -96,8 +96,9 @@ impl Store {
     pub(super) fn put_there(&mut self, path: &str, value: Value) -> Option<String> {
         let name = path.trim_matches('/');
         let collection = self.collections.iter().find(|collection| collection.name == name)?;
-        let Value::Object(fields) = value else { return None };
-        let made = self.make(collection, fields);
+        let Value::Object(mut fields) = value else { return None };
+        let id = fields.remove("id").as_ref().and_then(Value::as_str).map(str::to_owned);
+        let made = self.make(collection, id, fields);
         made.fields.get("id").and_then(Value::as_str).map(str::to_owned)
     }
 
@@ -213,15 +214,15 @@ impl Store {
             answer.body["id"] = json!(id);
             return answer;
         }
-        let thing = self.make(collection, fields.clone());
+        let thing = self.make(collection, None, fields.clone());
         let id = as_text(thing.fields.get("id").unwrap_or(&Value::Null));
         self.took_effect(collection, "create", &id, asked);
         Answer { location: Some(format!("/{}/{id}", collection.name)), ..Answer::thing(StatusCode::CREATED, &thing) }
     }
 
-    fn make(&mut self, collection: &'static Collection, mut fields: Map<String, Value>) -> Thing {
+    fn make(&mut self, collection: &'static Collection, id: Option<String>, mut fields: Map<String, Value>) -> Thing {
         self.given_out += 1;
-        let id = format!("{}-{}", collection.prefix, self.given_out);
+        let id = id.unwrap_or_else(|| format!("{}-{}", collection.prefix, self.given_out));
         fields.insert("id".to_owned(), json!(id));
         if !collection.begins.is_empty() {
             fields.entry("status").or_insert_with(|| json!(collection.begins));

@@ -135,6 +135,7 @@ pub(crate) fn ticket(key: &str, priority: &str) -> Value {
         "businessKey": key,
         "variables": [
             { "name": "priority", "type": "string", "value": priority },
+            { "name": "decideWithin", "type": "string", "value": if priority == "high" { "PT8H" } else { "PT48H" } },
             { "name": "team", "type": "string", "value": "team-emea" },
             { "name": "xcEventId", "type": "string", "value": format!("tickets/{key}") },
         ],

@@ -76,7 +76,7 @@ fn a_new_ticket_starts_a_process_with_its_variables() {
     };
     assert_eq!((&*definition, business_key.as_str()), ("ticket_triage", "ticket/T-1"));
     let variables: std::collections::BTreeMap<_, _> = variables.into_iter().collect();
-    assert_eq!(variables.len(), 8);
+    assert_eq!(variables.len(), 9);
     assert_eq!(variables["priority"], json!("high"));
     assert_eq!(variables["team"], json!("support-fr-est"));
     assert_eq!(variables["region"], json!("FR-EST"));
@@ -177,7 +177,7 @@ fn what_is_planned_does_not_show_data_when_it_is_logged() {
 fn the_decision_of_a_job_comes_from_its_variables() {
     let flow = tickets();
     let job = publication(&flow);
-    assert_eq!(job.include.iter().map(|name| &**name).collect::<Vec<_>>(), ["ticketId", "priority", "team"]);
+    assert_eq!(job.include.iter().map(|name| &**name).collect::<Vec<_>>(), ["ticketId", "priority", "team", "owner"]);
     let decide = |vars: Json| job.decision(&with_vars(vars));
     assert_eq!(decide(json!({"decision": "resolved"})), Ok(Some("resolved".to_owned())));
     assert_eq!(decide(json!({"decision": null})), Ok(None));
@@ -205,10 +205,10 @@ fn asking(call: &str) -> SystemCall {
     let mut flow = edited(&[
         ("publish  = \"outcome\"", call),
         ("decision = \"vars.decision\"", ""),
-        ("include  = [\"ticketId\", \"priority\", \"team\"]", ""),
+        ("include  = [\"ticketId\", \"priority\", \"team\", \"owner\"]", ""),
     ])
     .expect("good");
-    match flow.jobs.remove(0).work {
+    match flow.jobs.pop().expect("a job").work {
         JobWork::Call(call) => *call,
         JobWork::Outcome(_) => panic!("it calls"),
     }
@@ -355,7 +355,8 @@ fn a_job_topic_that_the_engine_computes_may_be_any_topic() {
     let model = |topic: &str| {
         format!(
             r#"<bpmn:definitions xmlns:bpmn="b" xmlns:flowable="f"><bpmn:message name="ticketUpdated"/>
-            <bpmn:process id="ticket_triage"><bpmn:serviceTask flowable:topic="{topic}"/></bpmn:process></bpmn:definitions>"#
+            <bpmn:error id="e" errorCode="ownerRefused"/><bpmn:process id="ticket_triage">
+            <bpmn:serviceTask flowable:topic="tickets.assign-owner"/><bpmn:serviceTask flowable:topic="{topic}"/></bpmn:process></bpmn:definitions>"#
         )
     };
     let flow = with_model(&model("tickets.${kind}")).expect("good");

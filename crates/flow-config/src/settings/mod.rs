@@ -26,7 +26,7 @@ pub use bounds::LEASE_TERM;
 pub use engine::{Credentials, Dialect, EngineSettings, EngineUrls, JobPaths};
 pub use intake::{DoorLock, DoorSettings, IntakeSettings};
 pub use kafka::{Delivery, GroupProtocol, KafkaSettings, PropertyValue};
-pub use system::{SystemAuth, SystemSettings};
+pub use system::{SystemAuth, SystemHttp, SystemReach, SystemSettings};
 
 /// The settings of one deployment. Its `Debug` form holds no secret.
 #[derive(Debug, Clone)]
@@ -144,19 +144,27 @@ impl Settings {
         wrong.collect()
     }
 
-    /// What is wrong with the systems that jobs call: those that the settings do not have.
+    /// What is wrong with the systems that jobs call: those that the settings do not have, and documents that Kafka cannot carry.
     pub fn system_problems(&self, flows: &[Flow]) -> Vec<Problem> {
         let calls = flows.iter().flat_map(|flow| flow.calls().map(move |call| (flow, call)));
-        let unknown = calls.filter(|(_, call)| self.systems.iter().all(|system| *system.name != *call.system));
-        let problem = |(flow, call): (&Flow, &SystemCall)| Problem {
-            file: flow.file.clone(),
-            line: call.line,
-            column: 1,
-            field: "job.call.system".to_owned(),
-            message: format!("{} has no [[system]] with name = \"{}\"", self.file.display(), call.system),
-            help: suggestion(&call.system, self.systems.iter().map(|system| system.name.as_str())),
+        let problem = |(flow, call): (&Flow, &SystemCall)| {
+            let (field, message, help) = match self.systems.iter().find(|system| *system.name == *call.system) {
+                None => (
+                    "job.call.system",
+                    format!("{} has no [[system]] with name = \"{}\"", self.file.display(), call.system),
+                    suggestion(&call.system, self.systems.iter().map(|system| system.name.as_str())),
+                ),
+                Some(SystemSettings { reach: SystemReach::Kafka { .. }, .. }) if call.document => (
+                    "job.call.answer",
+                    format!("{} is reached by Kafka, which carries no documents", call.system),
+                    "let it answer with a reference, or reach it by HTTP".to_owned(),
+                ),
+                Some(_) => return None,
+            };
+            let (file, field) = (flow.file.clone(), field.to_owned());
+            Some(Problem { file, line: call.line, column: 1, field, message, help })
         };
-        unknown.map(problem).collect()
+        calls.filter_map(problem).collect()
     }
 
     /// The schemas that Confluent schema ids stand for.

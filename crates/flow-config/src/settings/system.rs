@@ -15,22 +15,46 @@ use crate::document::{Section, Zero};
 pub struct SystemSettings {
     /// What flows call it.
     pub name: String,
-    /// Base URL without a slash at the end.
-    pub url: String,
-    /// How we prove who we are.
-    pub auth: SystemAuth,
-    /// The header that carries a job's idempotency key.
-    pub idempotency_header: String,
+    /// How it is reached.
+    pub reach: SystemReach,
     /// Longest wait for an answer.
     pub request_timeout: Duration,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
     /// Calls under way at the same time, over all flows of a process.
     pub max_in_flight: usize,
     /// Requests per second, over all flows of a process.
     pub max_requests_per_second: Option<NonZeroU32>,
     /// Largest answer, in bytes.
     pub max_answer: usize,
+}
+
+/// How a system is reached.
+#[derive(Debug, Clone)]
+pub enum SystemReach {
+    /// By HTTP.
+    Http(Box<SystemHttp>),
+    /// By topics of the cluster that the connector uses.
+    Kafka {
+        /// The topic that commands go to.
+        commands: String,
+        /// The topic that replies come from.
+        replies: String,
+        /// How long replies are remembered that nobody waited for.
+        keep_replies: Duration,
+    },
+}
+
+/// A system that speaks HTTP.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SystemHttp {
+    /// Base URL without a slash at the end.
+    pub url: String,
+    /// How we prove who we are.
+    pub auth: SystemAuth,
+    /// The header that carries a job's idempotency key.
+    pub idempotency_header: String,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
     /// Largest document, in bytes.
     pub max_document: u64,
     /// Path that is read to see whether the system is well.
@@ -76,6 +100,7 @@ pub enum SystemAuth {
 }
 
 const MAX_IN_FLIGHT: usize = 32;
+const KEEP_REPLIES: Duration = Duration::from_secs(600);
 
 /// The ways to prove who we are, by the field that tells each.
 const WAYS: [&str; 5] = ["auth", "bearer", "password", "api_key", "client_secret"];
@@ -97,15 +122,50 @@ pub(super) fn read_all(sections: &[Section<'_>], sources: &Sources<'_>) -> Vec<S
 
 fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<SystemSettings> {
     let name = section.required_string("name", "what flows call it: name = \"crm\"");
+    let reach = match section.table("kafka") {
+        Some(topics) => kafka(section, &topics),
+        None => http(section, sources),
+    };
+    let request_timeout = section.duration("request_timeout", Zero::Refused).unwrap_or(Duration::from_secs(30));
+    let max_in_flight = section.integer("max_in_flight", 1..=10_000).and_then(|count| usize::try_from(count).ok());
+    let per_second = section.integer("max_requests_per_second", 1..=1_000_000);
+    let max_answer = size(section, "max_answer", 1 << 20);
+    section.finish();
+    Some(SystemSettings {
+        name: name?.into_inner(),
+        reach: reach?,
+        request_timeout,
+        max_in_flight: max_in_flight.unwrap_or(MAX_IN_FLIGHT),
+        max_requests_per_second: per_second.and_then(|most| NonZeroU32::new(u32::try_from(most).ok()?)),
+        max_answer: usize::try_from(max_answer).unwrap_or(usize::MAX),
+    })
+}
+
+fn size(section: &Section<'_>, name: &'static str, default: u64) -> u64 {
+    section.integer(name, 1..=1 << 40).unwrap_or(default)
+}
+
+fn kafka(section: &Section<'_>, topics: &Section<'_>) -> Option<SystemReach> {
+    if section.has("url") {
+        section.report(
+            section.at(),
+            "url",
+            "is there beside [system.kafka]",
+            "a system is reached one way: remove one",
+        );
+    }
+    let commands = topics.required_string("commands", "the topic that it reads: commands = \"erp.commands.v1\"");
+    let replies = topics.required_string("replies", "the topic that it answers on: replies = \"erp.replies.v1\"");
+    let keep_replies = topics.duration("keep_replies", Zero::Refused).unwrap_or(KEEP_REPLIES);
+    topics.finish();
+    Some(SystemReach::Kafka { commands: commands?.into_inner(), replies: replies?.into_inner(), keep_replies })
+}
+
+fn http(section: &Section<'_>, sources: &Sources<'_>) -> Option<SystemReach> {
     let url = sources.required_text(section, "url", "the base URL: url = \"https://crm.example.com/api\"");
     let url = url.and_then(|url| checked_url(section, "url", &url));
     let auth = auth(section, sources);
-    let duration = |name, default| section.duration(name, Zero::Refused).unwrap_or(default);
-    let (request_timeout, connect_timeout) =
-        (duration("request_timeout", Duration::from_secs(30)), duration("connect_timeout", Duration::from_secs(5)));
-    let size = |name, default: u64| section.integer(name, 1..=1 << 40).unwrap_or(default);
-    let max_in_flight = section.integer("max_in_flight", 1..=10_000).and_then(|count| usize::try_from(count).ok());
-    let per_second = section.integer("max_requests_per_second", 1..=1_000_000);
+    let connect_timeout = section.duration("connect_timeout", Zero::Refused).unwrap_or(Duration::from_secs(5));
     let header = section.string("idempotency_header").map(toml::Spanned::into_inner);
     let probe = section.string("probe").map(|probe| {
         if !probe.get_ref().starts_with('/') {
@@ -113,24 +173,18 @@ fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<SystemSettings> 
         }
         probe.into_inner()
     });
-    let (max_answer, max_document) = (size("max_answer", 1 << 20), size("max_document", 1 << 30));
+    let max_document = size(section, "max_document", 1 << 30);
     let (identity, authorities) = (sources.secret(section, "identity"), sources.secret(section, "authorities"));
-    section.finish();
-    Some(SystemSettings {
-        name: name?.into_inner(),
+    Some(SystemReach::Http(Box::new(SystemHttp {
         url: url?,
         auth: auth?,
         idempotency_header: header.unwrap_or_else(|| "Idempotency-Key".to_owned()),
-        request_timeout,
         connect_timeout,
-        max_in_flight: max_in_flight.unwrap_or(MAX_IN_FLIGHT),
-        max_requests_per_second: per_second.and_then(|most| NonZeroU32::new(u32::try_from(most).ok()?)),
-        max_answer: usize::try_from(max_answer).unwrap_or(usize::MAX),
         max_document,
         probe: probe.unwrap_or_else(|| "/".to_owned()),
         identity,
         authorities,
-    })
+    })))
 }
 
 fn auth(section: &Section<'_>, sources: &Sources<'_>) -> Option<SystemAuth> {
