@@ -145,10 +145,25 @@ probe = "health"
 name = "mdm"
 url = "https://mdm"
 client_secret = { env = "CHECK_TEST_PASSWORD" }
+[[system]]
+name = "erp"
+url = "https://erp"
+auth = "none"
+[system.kafka]
+commands = "erp.commands.v1"
+keep_replies = "0s"
 "#;
     let checked = check(&format!("{}{systems}", with_flows(&repository().join("flows"))));
     assert_eq!(checked.code, Some(BAD_CONFIGURATION), "{}", checked.text);
     insta::assert_snapshot!("broken_systems", checked.text);
+}
+
+#[test]
+fn a_document_that_kafka_would_have_to_carry_is_told_with_the_line_of_its_call() {
+    let systems = with_systems(&repository().join("flows"), &["procurement"]);
+    let by_kafka = "[[system]]\nname = \"ecm\"\n[system.kafka]\ncommands = \"ecm.c\"\nreplies = \"ecm.r\"\n";
+    let checked = check(&format!("{systems}{by_kafka}"));
+    assert!(checked.text.contains("ecm is reached by Kafka, which carries no documents"), "{}", checked.text);
 }
 
 #[test]
