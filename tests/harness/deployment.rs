@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use workflow_client::{Auth, Dialect, Settings};
 
 use crate::connector::{Connector, xconnector};
+use crate::flow_copy::Copied;
 use crate::parts::{free_address, repository};
 use crate::systems::{system_table, systems};
 use crate::{Kafka, unique};
@@ -60,6 +61,18 @@ impl Deployment {
         let twin = Self { folder, name, id: unique_id(), settings };
         twin.copy_flow()?;
         Ok(twin)
+    }
+
+    /// The same process with a further flow of this repository, and a `[[system]]` for each of `systems` that it asks. To be called
+    /// before [`Deployment::set_up`].
+    ///
+    /// # Errors
+    /// The flow's folder cannot be written.
+    pub fn beside(&mut self, flow: &str, asked: &[System]) -> Result<Copied> {
+        for system in asked {
+            self.settings.push_str(&system_table(*system, systems()?));
+        }
+        Copied::into(&self.folder.path().join("flows"), flow, &unique_id(), &|flow| flow)
     }
 
     /// Name of the flow, the middle of `xc.<flow>.dlq`

@@ -1,7 +1,7 @@
 //! Any flow of this repository under names of its own, so that several tests can run it side by side on one broker and one engine
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -13,40 +13,25 @@ use crate::deployment::{settings, unique_id};
 use crate::parts::{free_address, repository};
 use crate::{Instance, Kafka};
 
-/// Settings and a copy of a flow in which every name that the outside sees ends differently
+/// A copy of a flow in which every name that the outside sees ends differently
+#[derive(Debug)]
+pub struct Copied(Table);
+
+/// Such a copy, and settings for it alone
 #[derive(Debug)]
 pub struct FlowCopy {
     folder: TempDir,
     settings: String,
-    flow: Table,
+    flow: Copied,
 }
 
-impl FlowCopy {
-    /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML.
-    ///
-    /// # Errors
-    /// The flow cannot be read, or the folder cannot be written.
-    pub fn of(flow: &str, kafka: &Kafka, engine: &Settings, extra: &str) -> Result<Self> {
-        Self::changed(flow, kafka, engine, extra, &|flow| flow)
-    }
-
-    /// As [`FlowCopy::of`], with something different in the flow's file.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn changed(
-        flow: &str,
-        kafka: &Kafka,
-        engine: &Settings,
-        extra: &str,
-        change: &dyn Fn(String) -> String,
-    ) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("xconnector-flow-").tempdir()?;
-        let id = unique_id();
+impl Copied {
+    /// Writes a copy of `flow` below the folder `flows`; `change` makes something different in the flow's file.
+    pub(crate) fn into(flows: &Path, flow: &str, id: &str, change: &dyn Fn(String) -> String) -> Result<Self> {
         let original = repository().join("flows").join(flow);
         let text = change(std::fs::read_to_string(original.join("flow.toml"))?);
         let names = names(&text.parse()?);
-        let copy = folder.path().join("flows").join(flow);
+        let copy = flows.join(format!("{flow}-{id}"));
         std::fs::create_dir_all(&copy)?;
         let own = |text: String| {
             names.iter().fold(text, |text, name| text.replace(&format!("\"{name}\""), &format!("\"{name}-{id}\"")))
@@ -60,9 +45,12 @@ impl FlowCopy {
         }
         let text = own(text);
         std::fs::write(copy.join("flow.toml"), &text)?;
-        let flow = text.parse()?;
-        let settings = settings(folder.path(), &id, kafka, engine, extra)?;
-        Ok(Self { folder, settings, flow })
+        Ok(Self(text.parse()?))
+    }
+
+    /// Its name, the middle of `xc.<flow>.dlq`
+    pub fn name(&self) -> &str {
+        self.at(&["flow", "name"]).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Topic that events are published to
@@ -77,17 +65,43 @@ impl FlowCopy {
 
     /// Topic of the dead letters
     pub fn dead_letters(&self) -> String {
-        format!("xc.{}.dlq", self.at(&["flow", "name"]).and_then(Value::as_str).unwrap_or_default())
+        format!("xc.{}.dlq", self.name())
     }
 
     /// Keys of the processes that it starts
     pub fn definitions(&self) -> Vec<&str> {
-        named(&self.flow, "step", "start")
+        named(&self.0, "step", "start")
     }
 
     fn at(&self, path: &[&str]) -> Option<&Value> {
         let (last, tables) = path.split_last()?;
-        tables.iter().try_fold(&self.flow, |table, name| table.get(*name)?.as_table())?.get(*last)
+        tables.iter().try_fold(&self.0, |table, name| table.get(*name)?.as_table())?.get(*last)
+    }
+}
+
+impl FlowCopy {
+    /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML; `change` makes
+    /// something different in the flow's file.
+    ///
+    /// # Errors
+    /// The flow cannot be read, or the folder cannot be written.
+    pub fn of(
+        flow: &str,
+        kafka: &Kafka,
+        engine: &Settings,
+        extra: &str,
+        change: &dyn Fn(String) -> String,
+    ) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xconnector-flow-").tempdir()?;
+        let id = unique_id();
+        let flow = Copied::into(&folder.path().join("flows"), flow, &id, change)?;
+        let settings = settings(folder.path(), &id, kafka, engine, extra)?;
+        Ok(Self { folder, settings, flow })
+    }
+
+    /// The flow
+    pub fn flow(&self) -> &Copied {
+        &self.flow
     }
 
     /// Makes the topics, deploys the model, and starts an instance of the connector.

@@ -21,7 +21,7 @@ mod wait;
 pub use connector::{Connector, connector_binary, metrics, sum, xconnector};
 pub use deployment::{Deployment, Instance};
 pub use engine_calls::{EngineCalls, engine_calls};
-pub use flow_copy::FlowCopy;
+pub use flow_copy::{Copied, FlowCopy};
 pub use flowable::Flowable;
 pub use group::committed_lag;
 pub use kafka::Kafka;

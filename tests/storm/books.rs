@@ -1,18 +1,18 @@
-//! What a `read_committed` consumer sees on the reply topic, as it comes.
+//! What a `read_committed` consumer sees on the reply topics, as it comes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use promises::{Deployment, Kafka};
+use promises::{Copied, Deployment, Kafka};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use crate::source::{Published, Ticket};
+use crate::source::{Case, Published};
 use crate::stage::PARTITIONS;
 
 /// After so long without a reply the reader is made anew.
@@ -30,9 +30,9 @@ pub(crate) struct Entries {
     pub(crate) outcomes: HashMap<String, Vec<String>>,
     /// By key: the offsets of its accepted events, in the order of their replies.
     pub(crate) order: HashMap<String, Vec<i64>>,
-    /// By ticket: the instance that its reply names.
+    /// By case: the instance that its reply names.
     pub(crate) instances: HashMap<String, String>,
-    /// By source partition: when an event of it was accepted.
+    /// By source partition of the tickets: when an event of it was accepted.
     pub(crate) progress: BTreeMap<i64, Vec<Instant>>,
 }
 
@@ -41,8 +41,8 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Follows the reply topic until the process ends.
-    pub(crate) fn open(kafka: &Kafka, deployment: &Deployment) -> Result<Arc<Books>> {
+    /// Follows the reply topics until the process ends.
+    pub(crate) fn open(kafka: &Kafka, deployment: &Deployment, reviews: &Copied) -> Result<Arc<Books>> {
         let books = Arc::new(Books { entries: Mutex::default() });
         let mut client = kafka.client();
         client
@@ -51,22 +51,24 @@ impl Books {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             .set("log_level", "0");
-        let (entering, topic) = (Arc::clone(&books), deployment.replies());
-        let mut next: BTreeMap<i32, i64> = (0..i32::try_from(PARTITIONS)?).map(|partition| (partition, 0)).collect();
-        let mut consumer = reader(&client, &topic, &next)?;
+        let (entering, tickets) = (Arc::clone(&books), deployment.replies());
+        let partitions = || 0..PARTITIONS as i32;
+        let of = |topic: &str| partitions().map(|partition| ((topic.to_owned(), partition), 0)).collect::<Vec<_>>();
+        let mut next: BTreeMap<(String, i32), i64> = of(&tickets).into_iter().chain(of(reviews.replies())).collect();
+        let mut consumer = reader(&client, &next)?;
         std::thread::spawn(move || {
             let mut heard = Instant::now();
             loop {
                 match consumer.poll(Duration::from_millis(200)) {
                     Some(Ok(message)) => {
                         heard = Instant::now();
-                        next.insert(message.partition(), message.offset() + 1);
-                        entering.enter(&message);
+                        next.insert((message.topic().to_owned(), message.partition()), message.offset() + 1);
+                        entering.enter(&message, message.topic() == tickets);
                     }
                     // A reader that a broker's restart left without data, or without a position, is made anew where it stood.
                     Some(Err(_)) | None if heard.elapsed() > SILENCE => {
                         heard = Instant::now();
-                        if let Ok(anew) = reader(&client, &topic, &next) {
+                        if let Ok(anew) = reader(&client, &next) {
                             // Closing one that fell silent may take for ever.
                             let silent = std::mem::replace(&mut consumer, anew);
                             std::thread::spawn(move || drop(silent));
@@ -79,7 +81,7 @@ impl Books {
         Ok(books)
     }
 
-    fn enter(&self, message: &impl Message) {
+    fn enter(&self, message: &impl Message, of_ticket: bool) {
         let header = |name: &str| {
             let headers = message.headers()?;
             let found = headers.iter().find(|header| header.key == name)?;
@@ -97,8 +99,10 @@ impl Books {
                 let offset = body["source"]["offset"].as_i64().unwrap_or(-1);
                 entries.order.entry(key.clone()).or_default().push(offset);
                 entries.instances.entry(key).or_insert(instance);
-                let partition = body["source"]["partition"].as_i64().unwrap_or(-1);
-                entries.progress.entry(partition).or_default().push(Instant::now());
+                if of_ticket {
+                    let partition = body["source"]["partition"].as_i64().unwrap_or(-1);
+                    entries.progress.entry(partition).or_default().push(Instant::now());
+                }
             }
             "xconnector.duplicate.v1" => *entries.duplicate.entry(event).or_default() += 1,
             "xconnector.outcome.v1" => {
@@ -117,26 +121,31 @@ impl Books {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether every event of the ticket is accepted.
-    pub(crate) fn accepted(&self, ticket: &Ticket) -> bool {
-        let entries = self.lock();
-        ticket.events().all(|event| entries.accepted.contains_key(&event))
+    /// Whether an instance has its outcome
+    pub(crate) fn has_outcome(&self, instance: &str) -> bool {
+        self.lock().outcomes.contains_key(instance)
     }
 
-    /// The instance of a ticket all of whose events are accepted.
-    pub(crate) fn decidable(&self, ticket: &Ticket) -> Option<String> {
-        if !self.accepted(ticket) {
+    /// Whether every event of the case is accepted.
+    pub(crate) fn accepted(&self, case: &Case) -> bool {
+        let entries = self.lock();
+        case.events().all(|event| entries.accepted.contains_key(&event))
+    }
+
+    /// The instance of a case all of whose events are accepted.
+    pub(crate) fn decidable(&self, case: &Case) -> Option<String> {
+        if !self.accepted(case) {
             return None;
         }
-        self.lock().instances.get(&ticket.key).cloned()
+        self.lock().instances.get(&case.key).cloned()
     }
 
-    /// Takes away the tickets all of whose events are accepted and that have their outcome.
-    pub(crate) fn keep_open(&self, tickets: &mut Vec<Ticket>) {
-        tickets.retain(|ticket| {
-            let accepted = self.accepted(ticket);
+    /// Takes away the cases all of whose events are accepted and that have their outcome.
+    pub(crate) fn keep_open(&self, cases: &mut Vec<Case>) {
+        cases.retain(|case| {
+            let accepted = self.accepted(case);
             let entries = self.lock();
-            let decided = entries.instances.get(&ticket.key).and_then(|id| entries.outcomes.get(id));
+            let decided = entries.instances.get(&case.key).and_then(|id| entries.outcomes.get(id));
             !(accepted && decided.is_some())
         });
     }
@@ -150,7 +159,7 @@ impl Books {
     pub(crate) fn summary(&self, published: &Published) -> String {
         let events: usize = {
             let published = published.lock().unwrap_or_else(PoisonError::into_inner);
-            published.iter().map(|ticket| 1 + ticket.updates).sum()
+            published.iter().map(|case| 1 + case.updates).sum()
         };
         let entries = self.lock();
         format!(
@@ -174,10 +183,10 @@ impl Books {
     }
 }
 
-fn reader(client: &ClientConfig, topic: &str, next: &BTreeMap<i32, i64>) -> Result<BaseConsumer> {
+fn reader(client: &ClientConfig, next: &BTreeMap<(String, i32), i64>) -> Result<BaseConsumer> {
     let consumer: BaseConsumer = client.create()?;
     let mut assignment = TopicPartitionList::new();
-    for (partition, offset) in next {
+    for ((topic, partition), offset) in next {
         assignment.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
     }
     consumer.assign(&assignment)?;

@@ -1,4 +1,5 @@
-//! The storm: real Kafka, several `xconnector` processes, an engine that fails in every way it can, and an account from outside.
+//! The storm: real Kafka, several `xconnector` processes with two flows each, an engine and systems that fail in every way they can, and
+//! an account from outside.
 //!
 //! `./dev storm --seed S --minutes M` ends with a report; the exit code is 0 only when nothing was lost, doubled or out of order. The
 //! seed decides what is published and which blow falls when; how the parts answer differs from run to run.
@@ -31,7 +32,7 @@ use stage::Stage;
 const SILENCE: Duration = Duration::from_secs(90);
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// Tickets through real Kafka and an engine, while processes are killed and frozen, the broker restarts and the engine fails.
+/// Tickets and reviews through real Kafka and an engine, while processes are killed and frozen, the broker restarts, engine and systems fail.
 #[derive(Debug, Parser)]
 struct Args {
     /// Decides what happens; drawn anew, and printed, when it is left out
@@ -97,7 +98,7 @@ async fn storm(args: Args) -> Result<usize> {
     let kafka = Kafka::start().await?;
     let engine = engine::Engine::start(engine_kind).await?;
     let mut stage = Stage::set(kafka, engine, args.instances as usize).await?;
-    let books = Books::open(&stage.kafka, &stage.deployment)?;
+    let books = Books::open(&stage.kafka, &stage.deployment, &stage.reviews)?;
     let source = source::publish(&stage, seed, rate);
     let people = people::decide(stage.engine.client.clone(), source.published.clone(), books.clone());
 

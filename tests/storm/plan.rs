@@ -30,6 +30,8 @@ pub(crate) enum Blow {
     Broker,
     /// The engine refuses connections.
     Refuse { lasts: Duration },
+    /// The business systems refuse connections, or a share of their answers goes wrong in this way.
+    Systems { fault: Option<Fault>, lasts: Duration },
     /// A share of the engine's answers goes wrong.
     Engine { name: &'static str, rules: Vec<Rule>, lasts: Duration },
 }
@@ -53,12 +55,17 @@ fn blow(dice: &mut StdRng, processes: usize, engine: EngineKind) -> Blow {
     let seconds = |dice: &mut StdRng, range| Duration::from_secs(dice.random_range(range));
     // The last kind is a state of the engine itself: the proxy before Flowable has none.
     let kinds = if engine == EngineKind::Emulator { 22 } else { 21 };
-    match dice.random_range(0..kinds) {
+    let systems = [None, Some(Fault::DropAnswer), Some(Fault::CutAnswer), Some(Fault::DropRequest)];
+    match dice.random_range(0..kinds + systems.len() as u32) {
         0..=2 => Blow::Kill { process, back_after: seconds(dice, 1..4) },
         3..=4 => Blow::Freeze { process, lasts: seconds(dice, 8..13) },
         5..=6 => Blow::Leave { process },
         7 => Blow::Broker,
         8 => Blow::Refuse { lasts: seconds(dice, 2..6) },
+        kind if kind >= kinds => {
+            let fault = systems.into_iter().nth((kind - kinds) as usize).flatten();
+            Blow::Systems { fault, lasts: seconds(dice, 3..9) }
+        }
         kind => {
             let (name, rules) = engine_fault(kind);
             Blow::Engine { name, rules, lasts: seconds(dice, 3..9) }
@@ -102,6 +109,8 @@ impl Blow {
             Blow::Leave { .. } => "leave and join",
             Blow::Broker => "broker restart",
             Blow::Refuse { .. } => "engine down",
+            Blow::Systems { fault: None, .. } => "systems down",
+            Blow::Systems { fault: Some(_), .. } => "systems lose requests or answers",
             Blow::Engine { name, .. } => name,
         }
     }
@@ -113,7 +122,9 @@ impl fmt::Display for Blow {
         match self {
             Blow::Kill { process, .. } | Blow::Leave { process } => write!(f, " of process {process}"),
             Blow::Freeze { process, lasts } => write!(f, " of process {process} for {lasts:?}"),
-            Blow::Refuse { lasts } | Blow::Engine { lasts, .. } => write!(f, " for {lasts:?}"),
+            Blow::Refuse { lasts } | Blow::Systems { lasts, .. } | Blow::Engine { lasts, .. } => {
+                write!(f, " for {lasts:?}")
+            }
             Blow::Broker => Ok(()),
         }
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use emulator::Availability;
-use promises::{DEADLINE, Deployment, Instance, Kafka, Signal};
+use emulator::{Availability, Rule, System};
+use promises::{Copied, DEADLINE, Deployment, Instance, Kafka, Signal, systems};
 
 use crate::books::Books;
 use crate::engine::Engine;
@@ -14,6 +14,8 @@ use crate::plan::Blow;
 use crate::tally::{Readings, Tally};
 
 pub(crate) const PARTITIONS: u32 = 8;
+/// The systems that the flows ask.
+const ASKED: [System; 2] = [System::Crm, System::Ecm];
 /// Longer than a lost request of the plan takes to have its effect, and the client gives up earlier than those come.
 const READ_EVERY: Duration = Duration::from_secs(1);
 const ENGINE_LINES: &str = "request_timeout = \"2s\"\nsettle = \"6s\"\nhistory_lag = \"1s\"\n[jobs]\npoll_interval = \"200ms\"\nlock_duration = \"20s\"";
@@ -22,7 +24,11 @@ pub(crate) struct Stage {
     pub(crate) kafka: Kafka,
     pub(crate) engine: Engine,
     pub(crate) deployment: Deployment,
+    /// The second flow of the same processes.
+    pub(crate) reviews: Copied,
     processes: Vec<Place>,
+    /// When a fault of the systems ends.
+    systems_well_at: Option<Instant>,
     /// When a fault of the engine ends.
     engine_well_at: Option<Instant>,
     kills: Vec<Instant>,
@@ -44,7 +50,8 @@ enum Place {
 
 impl Stage {
     pub(crate) async fn set(kafka: Kafka, engine: Engine, processes: usize) -> Result<Stage> {
-        let deployment = Deployment::of_tickets(&kafka, &engine.settings, ENGINE_LINES)?;
+        let mut deployment = Deployment::of_tickets(&kafka, &engine.settings, ENGINE_LINES)?;
+        let reviews = deployment.beside("content-review", &[System::Ecm])?;
         deployment.set_up(PARTITIONS).await?;
         let mut places = Vec::new();
         for _ in 0..processes {
@@ -54,7 +61,9 @@ impl Stage {
             kafka,
             engine,
             deployment,
+            reviews,
             processes: places,
+            systems_well_at: None,
             engine_well_at: None,
             kills: Vec::new(),
             struck: BTreeMap::new(),
@@ -109,6 +118,19 @@ impl Stage {
                 self.engine_well_at = Some(now + lasts);
                 true
             }
+            Blow::Systems { fault, lasts } => {
+                for system in ASKED {
+                    match &fault {
+                        Some(fault) => {
+                            let rule = Rule::everywhere(fault.clone()).percent(30.0);
+                            systems()?.disturb(system, rule);
+                        }
+                        None => systems()?.set_availability(system, Availability::Refusing).await,
+                    }
+                }
+                self.systems_well_at = Some(now + lasts);
+                true
+            }
             Blow::Engine { rules, lasts, name } => {
                 for rule in rules {
                     self.engine.faults.faults().add(rule).map_err(anyhow::Error::msg).context(name)?;
@@ -138,6 +160,9 @@ impl Stage {
         if self.engine_well_at.is_some_and(|at| at <= now) {
             self.engine_is_well().await;
         }
+        if self.systems_well_at.is_some_and(|at| at <= now) {
+            self.systems_are_well().await?;
+        }
         for process in 0..self.processes.len() {
             self.restore(process, |at| at <= now).await?;
         }
@@ -150,6 +175,7 @@ impl Stage {
     /// Ends everything that goes on: from here on nothing goes wrong any more.
     pub(crate) async fn calm(&mut self) -> Result<()> {
         self.engine_is_well().await;
+        self.systems_are_well().await?;
         for process in 0..self.processes.len() {
             self.restore(process, |_| true).await?;
         }
@@ -177,6 +203,15 @@ impl Stage {
                 }
             }
             Some(Place::Runs(_) | Place::Empty(_) | Place::Frozen(..)) | None => {}
+        }
+        Ok(())
+    }
+
+    async fn systems_are_well(&mut self) -> Result<()> {
+        self.systems_well_at = None;
+        for system in ASKED {
+            systems()?.calm(system);
+            systems()?.set_availability(system, Availability::Up).await;
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ pub(crate) async fn measure(stage: &mut Stage, books: &Books, published: &Publis
 /// Waits until everything that is published now is accepted.
 async fn caught_up(books: &Books, published: &Published) -> Result<()> {
     let due = published.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let accepted = async || Ok(due.iter().all(|ticket| books.accepted(ticket)).then_some(()));
+    let accepted = async || Ok(due.iter().all(|case| books.accepted(case)).then_some(()));
     until("what was published before to be accepted", DEADLINE, accepted).await
 }
 

@@ -78,7 +78,7 @@ impl Office {
         };
         let of_systems: String = System::ALL.iter().map(table).collect();
         let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{of_systems}", bench.engine_lines());
-        let copy = FlowCopy::changed(flow, kafka, &bench.settings, &extra, change).unwrap();
+        let copy = FlowCopy::of(flow, kafka, &bench.settings, &extra, change).unwrap();
         let instance = Mutex::new(copy.started(2).await.unwrap());
         Office { bench, systems, kafka, flow, copy, instance, events: AtomicU32::new(0), commands }
     }
@@ -91,7 +91,7 @@ impl Office {
 
     /// The same for an object that has its id from elsewhere.
     pub(super) fn case_of(&self, example: &'static str, definition: usize, business_key: &str, id: String) -> Case<'_> {
-        let definition = self.copy.definitions()[definition].to_owned();
+        let definition = self.copy.flow().definitions()[definition].to_owned();
         let business_key = business_key.replace("{id}", &id);
         Case { office: self, example, id, definition, business_key }
     }
@@ -113,7 +113,7 @@ impl Office {
             keys.dedup();
             assert_eq!(keys.len(), all, "{system:?}: one effect for each key");
         }
-        let letters = read_all(self.kafka, &self.copy.dead_letters()).await.unwrap();
+        let letters = read_all(self.kafka, &self.copy.flow().dead_letters()).await.unwrap();
         let reasons: Vec<_> = letters.iter().map(|letter| letter.header("xc-detail")).collect();
         assert_eq!(reasons, [] as [Option<&str>; 0]);
     }
@@ -170,7 +170,7 @@ impl Case<'_> {
             header("ce_type", "event"),
         ];
         let (key, value) = (Some(self.id.clone().into_bytes()), Some(serde_json::to_vec(event).unwrap()));
-        produce(self.office.kafka, self.office.copy.source(), [Sent { key, value, headers, ..Sent::default() }])
+        produce(self.office.kafka, self.office.copy.flow().source(), [Sent { key, value, headers, ..Sent::default() }])
             .await
             .unwrap();
     }
@@ -226,7 +226,7 @@ impl Case<'_> {
         let kind = format!("xconnector.{kind}.v1");
         let of_case = |reply: &Received| reply.key_text() == self.id && reply.header("ce_type") == Some(&kind);
         let there = async || {
-            let all = read_all(self.office.kafka, self.office.copy.replies()).await?;
+            let all = read_all(self.office.kafka, self.office.copy.flow().replies()).await?;
             let of: Vec<Value> = all.iter().filter(|reply| of_case(reply)).map(|reply| reply.json().unwrap()).collect();
             Ok((of.len() >= count).then_some(of))
         };
@@ -242,7 +242,7 @@ impl Case<'_> {
     /// How many replies of a kind there are now
     pub(super) async fn replies_now(&self, kind: &str) -> usize {
         let kind = format!("xconnector.{kind}.v1");
-        let all = read_all(self.office.kafka, self.office.copy.replies()).await.unwrap();
+        let all = read_all(self.office.kafka, self.office.copy.flow().replies()).await.unwrap();
         all.iter().filter(|reply| reply.key_text() == self.id && reply.header("ce_type") == Some(&kind)).count()
     }
 

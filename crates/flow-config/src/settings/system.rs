@@ -123,7 +123,7 @@ pub(super) fn read_all(sections: &[Section<'_>], sources: &Sources<'_>) -> Vec<S
 fn read(section: &Section<'_>, sources: &Sources<'_>) -> Option<SystemSettings> {
     let name = section.required_string("name", "what flows call it: name = \"crm\"");
     let reach = match section.table("kafka") {
-        Some(topics) => kafka(section, &topics),
+        Some(topics) => kafka(&topics),
         None => http(section, sources),
     };
     let request_timeout = section.duration("request_timeout", Zero::Refused).unwrap_or(Duration::from_secs(30));
@@ -145,15 +145,7 @@ fn size(section: &Section<'_>, name: &'static str, default: u64) -> u64 {
     section.integer(name, 1..=1 << 40).unwrap_or(default)
 }
 
-fn kafka(section: &Section<'_>, topics: &Section<'_>) -> Option<SystemReach> {
-    if section.has("url") {
-        section.report(
-            section.at(),
-            "url",
-            "is there beside [system.kafka]",
-            "a system is reached one way: remove one",
-        );
-    }
+fn kafka(topics: &Section<'_>) -> Option<SystemReach> {
     let commands = topics.required_string("commands", "the topic that it reads: commands = \"erp.commands.v1\"");
     let replies = topics.required_string("replies", "the topic that it answers on: replies = \"erp.replies.v1\"");
     let keep_replies = topics.duration("keep_replies", Zero::Refused).unwrap_or(KEEP_REPLIES);
