@@ -161,7 +161,8 @@ pub enum Notice {
     OutOfRange(Partition),
     /// Keys came from other partitions: for so long, everything is looked up first.
     Moved(Partition, Duration),
-    /// A partition was taken over with offsets that an earlier owner may have begun.
+    /// So many offsets of a partition that was taken over may have been begun by an earlier owner: those that were there, and, one lease
+    /// term later, those that came below its horizon meanwhile.
     Uncertain(Partition, u64),
     /// A key is in quarantine from now on: this record was given up, and what comes after it follows.
     Quarantined {

@@ -288,7 +288,7 @@ impl<W: Clone, O> Flow<W, O> {
             Input::Revoked { partitions, within } => self.revoked(now, &partitions, within),
             Input::Lost(partitions) => self.lost(now, &partitions, effects),
             Input::Restored(partition, restored) => self.restored(now, partition, restored, effects),
-            Input::LogEnds(partition, ends) => self.clamp(partition, &ends),
+            Input::LogEnds(partition, ends) => self.clamp(partition, &ends, effects),
             Input::OutOfRange => self.out_of_range(effects),
             Input::Ranges(partition, ranges) => self.ranges(partition, &ranges, effects),
             Input::Fits(fits) => self.fits(now, fits, effects),

@@ -52,6 +52,8 @@ pub(crate) struct Horizon {
     pub leased: i64,
     /// Below it an earlier owner may have dispatched: uncertain, verify first.
     pub uncertain_below: i64,
+    /// Up to here, uncertain offsets were counted for people.
+    pub counted_to: i64,
     /// One past the highest offset that we dispatched.
     pub dispatched_to: i64,
     /// One past the highest offset whose call waits for a lease: what lies before it may wait for something else.
@@ -69,6 +71,12 @@ impl Horizon {
     /// doubles its way up, and falls by half, so that one quiet moment costs no extra transaction.
     fn next_ahead(&self, least: i64) -> i64 {
         (self.dispatched * 2).max(self.ahead / 2).clamp(least, MOST_AHEAD)
+    }
+
+    /// How many offsets from `from` on are uncertain, of those that the log has.
+    pub(crate) fn count(&mut self, from: i64, log_end: i64) -> u64 {
+        self.counted_to = self.uncertain_below.min(log_end).max(from);
+        u64::try_from(self.counted_to - from).unwrap_or(0)
     }
 }
 
@@ -234,13 +242,17 @@ impl Ownership {
         (progress.runs, progress.horizon.get())
     }
 
-    /// What may be dispatched no later owner has to fear: the log's end as it stands one lease term after the assignment.
-    pub(crate) fn clamp(&mut self, ends: &[(TopicId, NextOffset)]) {
+    /// What may be dispatched no later owner has to fear: the log's end as it stands one lease term after the assignment. Gives how many
+    /// offsets came below the horizon meanwhile.
+    pub(crate) fn clamp(&mut self, ends: &[(TopicId, NextOffset)]) -> u64 {
+        let mut more = 0;
         for (topic, end) in ends {
             if let Some(horizon) = self.horizons.get_mut(usize::from(topic.0)) {
                 horizon.uncertain_below = horizon.uncertain_below.min(end.get());
+                more += horizon.count(horizon.counted_to, end.get());
             }
         }
+        more
     }
 
     pub(crate) fn is_uncertain(&self, topic: TopicId, offset: Offset) -> bool {
@@ -369,7 +381,9 @@ mod tests {
         for metadata in ["", "of a stranger", "xc2:AAAA"] {
             let mut owned = restored(metadata);
             assert!(owned.is_uncertain(TopicId(0), Offset::new(20)), "a predecessor may go on dispatching");
-            owned.clamp(&[(TopicId(0), NextOffset::new(12))]);
+            owned.horizons[0].count(2, 10);
+            let more = owned.clamp(&[(TopicId(0), NextOffset::new(12))]);
+            assert_eq!(more, 2, "they came meanwhile");
             assert!(owned.is_uncertain(TopicId(0), Offset::new(11)));
             assert!(!owned.is_uncertain(TopicId(0), Offset::new(12)));
         }

@@ -65,11 +65,10 @@ impl<W: Clone, O> Flow<W, O> {
         }
         owned.losses.clear();
         let nexts: Vec<NextOffset> = owned.frontiers.iter().map(|frontier| frontier.committable()).collect();
-        let places = owned.horizons.iter().zip(&nexts).zip(ends);
-        let uncertain = places.map(|((horizon, next), (_, end))| horizon.uncertain_below.min(end.get()) - next.get());
-        let uncertain: i64 = uncertain.map(|count| count.max(0)).sum();
+        let places = owned.horizons.iter_mut().zip(&nexts).zip(ends);
+        let uncertain: u64 = places.map(|((horizon, next), (_, end))| horizon.count(next.get(), end.get())).sum();
         if uncertain > 0 {
-            effects.push(Effect::Notice(Notice::Uncertain(partition, u64::try_from(uncertain).unwrap_or(0))));
+            effects.push(Effect::Notice(Notice::Uncertain(partition, uncertain)));
         }
         if owned.horizons.iter().zip(&nexts).any(|(horizon, next)| horizon.uncertain_below > next.get()) {
             let when = owned.assigned_at + self.settings.lease_term;
@@ -88,11 +87,19 @@ impl<W: Clone, O> Flow<W, O> {
         }
     }
 
-    pub(super) fn clamp(&mut self, partition: Partition, ends: &[(TopicId, NextOffset)]) {
+    pub(super) fn clamp(
+        &mut self,
+        partition: Partition,
+        ends: &[(TopicId, NextOffset)],
+        effects: &mut Vec<Effect<W, O>>,
+    ) {
         if let Some(owned) = self.partitions.get_mut(&partition)
             && owned.phase == Phase::Active
         {
-            owned.clamp(ends);
+            let more = owned.clamp(ends);
+            if more > 0 {
+                effects.push(Effect::Notice(Notice::Uncertain(partition, more)));
+            }
         }
     }
 
