@@ -27,7 +27,7 @@ pub use group::committed_lag;
 pub use kafka::Kafka;
 pub use kcat::{Keyed, publish_with_kcat};
 pub use operator::{delete_group, grow_topic, remove_before, set_offset};
-pub use parts::{free_address, repository};
+pub use parts::{flowable_jar, free_address, repository};
 pub use process::{Process, Signal};
 pub use systems::{system_table, systems};
 pub use topic::{Received, Sent, create_topic, create_topic_with, produce, read_all, read_until};

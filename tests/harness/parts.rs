@@ -24,6 +24,18 @@ pub(crate) fn class_path(part: &str) -> Result<String> {
     Ok(format!("{}/*", fetched.join("lib").display()))
 }
 
+/// The jar of the engine whose name begins so, as fetched by `./dev`
+///
+/// # Errors
+/// It was not fetched.
+pub fn flowable_jar(name: &str) -> Result<PathBuf> {
+    let folder = cache()?.join("flowable/lib");
+    let files = std::fs::read_dir(&folder).with_context(|| format!("{}: run `./dev test` once", folder.display()))?;
+    let mut jars = files.filter_map(|file| Some(file.ok()?.path()));
+    let is = |jar: &PathBuf| jar.file_name().is_some_and(|of| of.to_string_lossy().starts_with(name));
+    jars.find(is).with_context(|| format!("{} holds no {name}", folder.display()))
+}
+
 /// The same folder as in `dev`
 fn cache() -> Result<PathBuf> {
     if let Some(cache) = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {

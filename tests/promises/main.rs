@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_input;
+mod bpmn_schema;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod control;
