@@ -91,7 +91,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Watch tickets on their way through an embedded broker and an emulated engine; nothing has to be installed.
+    /// Watch seven flows on their way through an embedded broker, an emulated engine and ten emulated systems; nothing has to be installed.
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
 }
