@@ -41,6 +41,14 @@ impl Pauses {
         self.keys.len()
     }
 
+    /// For how long a key has been held back now.
+    pub(crate) fn stood(&self, lane: &[u8], now: Duration) -> Duration {
+        if self.keys.is_empty() || !holds(Guard::PauseStopsClock) {
+            return Duration::ZERO;
+        }
+        self.keys.get(&KeyHash::of(lane)).map_or(Duration::ZERO, |since| now.saturating_sub(*since))
+    }
+
     /// Takes what is asked for now; the keys that go on, each with the time for which it stood.
     pub(crate) fn take(&mut self, asked: Paused, now: Duration) -> BTreeMap<KeyHash, Duration> {
         self.flow = asked.flow;
@@ -66,6 +74,7 @@ mod tests {
         assert!(pauses.take(asked(false, &[a]), seconds(10)).is_empty());
         assert!(pauses.take(asked(true, &[a, b]), seconds(20)).is_empty());
         assert!(pauses.holds_flow() && pauses.holds_key(b"a") && !pauses.holds_key(b"c"));
+        assert_eq!((pauses.stood(b"a", seconds(22)), pauses.stood(b"c", seconds(22))), (seconds(12), Duration::ZERO));
         assert_eq!(pauses.take(asked(false, &[b]), seconds(25)), BTreeMap::from([(a, seconds(15))]));
         assert!(!pauses.holds_flow() && !pauses.holds_key(b"a") && pauses.holds_key(b"b"));
         assert_eq!(pauses.take(Paused::default(), seconds(26)), BTreeMap::from([(b, seconds(6))]));

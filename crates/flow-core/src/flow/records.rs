@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::fate::Reason;
 use crate::frontier::Delivery;
 use crate::guards::{Guard, holds};
-use crate::input::{Answer, Command, Delivered, Plan, RecordId, TopicId};
+use crate::input::{Answer, Command, Delivered, EndpointId, Plan, RecordId, TopicId};
 use crate::ledger::{Remembered, Verdict};
 use crate::ownership::Phase;
 use crate::protocol::{Context, Next, Protocol, Why, follower};
@@ -137,7 +137,9 @@ impl<W: Clone, O> Flow<W, O> {
         let (State::Calling(call), Some(protocol)) = (&entry.state, entry.protocol.as_mut()) else { return };
         let call = call.clone();
         let (gate, dice) = (&mut endpoint.gate, &mut self.dice);
-        let healthy = self.storm.healthy(to);
+        // What was sent before a pause is answered in it: the record is no older than when it began.
+        let stood = self.pauses.stood(&entry.lane, self.storm.healthy(EndpointId::ENGINE));
+        let healthy = self.storm.healthy(to).saturating_sub(stood);
         let mut cx = Context { now, bounds: &self.bounds, gate, dice, healthy, follows };
         let next = protocol.answered(&mut cx, call.clone(), answer);
         let next = self.find_room(now, id, next, effects);
