@@ -65,6 +65,7 @@ const BEHAVIOURS: &[Behaviour] = &[
     ),
     both!(sweeps::every_instance_is_given_once_with_its_mark),
     both!(sweeps::what_started_before_is_left_out),
+    both!(sweeps::what_has_ended_is_given_in_the_order_of_its_end),
     only!(
         sweeps::the_instance_of_a_call_activity_is_left_out,
         Flowable,

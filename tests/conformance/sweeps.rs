@@ -56,6 +56,30 @@ pub(super) async fn every_instance_is_given_once_with_its_mark(on: &Subject) {
     assert_eq!(running.iter().collect::<Vec<_>>(), expected);
 }
 
+pub(super) async fn what_has_ended_is_given_in_the_order_of_its_end(on: &Subject) {
+    let key = on.deploy("approval").await;
+    let mut started = Vec::new();
+    for number in 0..5 {
+        let mark = format!("tickets/{number}");
+        started.push(on.start(&key, "shared", &[Variable::new("xcEventId", mark.as_str())]).await);
+    }
+    let mut ended = Vec::new();
+    for instance in [&started[3], &started[0], &started[4]] {
+        on.engine.terminate(&instance.id, "xc:duplicate").await.unwrap();
+        ended.push(instance.id.clone());
+        // Times are shown by the millisecond.
+        let next = on.ended(instance).await.end_time().unwrap() + SignedDuration::from_millis(2);
+        while Timestamp::now() < next {
+            tokio::task::yield_now().await;
+        }
+    }
+    let found = swept(on, &key, long_ago(), SweepSource::Ended).await;
+    assert_eq!(found.iter().map(|instance| instance.id.clone()).collect::<Vec<_>>(), ended);
+    assert!(found.iter().all(|instance| instance.variable("xcEventId").is_some()));
+    let last = found.last().and_then(Instance::end_time).unwrap() + SignedDuration::from_secs(2);
+    assert!(swept(on, &key, last, SweepSource::Ended).await.is_empty());
+}
+
 pub(super) async fn what_started_before_is_left_out(on: &Subject) {
     let key = on.deploy("approval").await;
     let before = on.start(&key, "shared", &[]).await;

@@ -26,7 +26,7 @@ pub struct FlowCopy {
 }
 
 impl Copied {
-    /// Writes a copy of `flow` below the folder `flows`; `change` makes something different in the flow's file.
+    /// Writes a copy of `flow` below the folder `flows`; `change` makes something different in the flow's file and its models.
     pub(crate) fn into(flows: &Path, flow: &str, id: &str, change: &dyn Fn(String) -> String) -> Result<Self> {
         let original = repository().join("flows").join(flow);
         let text = change(std::fs::read_to_string(original.join("flow.toml"))?);
@@ -40,7 +40,7 @@ impl Copied {
             let file = file?;
             let name = file.file_name();
             if name.to_string_lossy().ends_with(".bpmn") {
-                std::fs::write(copy.join(&name), own(std::fs::read_to_string(file.path())?))?;
+                std::fs::write(copy.join(&name), own(change(std::fs::read_to_string(file.path())?)))?;
             }
         }
         let text = own(text);
@@ -81,7 +81,7 @@ impl Copied {
 
 impl FlowCopy {
     /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML; `change` makes
-    /// something different in the flow's file.
+    /// something different in the flow's file and its models.
     ///
     /// # Errors
     /// The flow cannot be read, or the folder cannot be written.

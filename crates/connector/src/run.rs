@@ -72,7 +72,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
         if let Some(jobs_topic) = jobs_topic {
             let acquirer = intake::Settings {
                 flow: flow.name.clone(),
-                topics: flow.jobs.iter().map(|job| job.topic.clone()).collect(),
+                topics: flow.jobs.iter().filter(|job| job.ended.is_none()).map(|job| job.topic.clone()).collect(),
                 worker: settings.deployment.clone(),
                 lock: settings.jobs.lock_duration,
                 batch: u32::try_from(settings.jobs.batch).unwrap_or(u32::MAX),
@@ -85,6 +85,21 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
                 .iter()
                 .map(|job| (job.topic.clone(), permission(status_of.clone(), jobs_topic, asks(&flow, &systems, job))))
                 .collect();
+            for job in &flow.jobs {
+                let Some(process) = job.ended.clone() else { continue };
+                let ended = intake::Ended {
+                    process,
+                    topic: job.topic.clone(),
+                    mark: crate::handler::marker::EVENT_ID,
+                    history_lag: settings.engine.history_lag,
+                    state_topic: consumer_engine::state_topic(&flow.name),
+                };
+                let may_watch = permission(status_of.clone(), jobs_topic, None);
+                let (telemetry, stopping) = (intake_telemetry.clone(), stopping.clone());
+                let watch =
+                    intake::watch_ended(acquirer.clone(), ended, engine.clone(), may_watch, telemetry, stopping);
+                tasks.spawn(async move { Ok(watch.await?) });
+            }
             let acquire =
                 intake::acquire_jobs(acquirer, engine.clone(), may_acquire, intake_telemetry.clone(), stopping.clone());
             tasks.spawn(async move { Ok(acquire.await?) });

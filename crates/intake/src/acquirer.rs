@@ -170,12 +170,12 @@ impl Acquirer {
 }
 
 /// Waits for the shutdown. A dropped sender means that nobody could ask for it any more.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// Waits for the permission, for ever when nobody is left to give it. The last value of a dropped sender is none.
-async fn given(may_acquire: &mut watch::Receiver<bool>) {
+pub(crate) async fn given(may_acquire: &mut watch::Receiver<bool>) {
     loop {
         if may_acquire.changed().await.is_err() {
             return std::future::pending().await;
@@ -187,7 +187,7 @@ async fn given(may_acquire: &mut watch::Receiver<bool>) {
 }
 
 /// Waits until the permission is false or nobody can vouch for it any more.
-async fn withdrawn(may_acquire: &mut watch::Receiver<bool>) {
+pub(crate) async fn withdrawn(may_acquire: &mut watch::Receiver<bool>) {
     while *may_acquire.borrow_and_update() {
         if may_acquire.changed().await.is_err() {
             return;

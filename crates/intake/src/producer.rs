@@ -48,14 +48,17 @@ impl JobsTopic {
 
     /// Writes every job, waits for every acknowledgement, and returns what was refused.
     pub(crate) async fn hand_over(&self, topic: &str, jobs: Vec<Job>) -> Vec<Refusal> {
+        self.write(jobs.into_iter().map(|job| record_of(topic, job, &self.flow))).await
+    }
+
+    /// Writes records, waits for every acknowledgement, and returns what was refused.
+    pub(crate) async fn write(&self, records: impl Iterator<Item = Result<OutgoingRecord, Refusal>>) -> Vec<Refusal> {
         let producer = self.lock().clone();
         let mut refused = Vec::new();
-        let mut waiting = Vec::with_capacity(jobs.len());
+        let mut waiting = Vec::new();
         // All are queued before any is waited for, in the engine's order.
-        for job in jobs {
-            match record_of(topic, job, &self.flow)
-                .and_then(|record| enqueue(&producer, &record).map_err(Refusal::Kafka))
-            {
+        for record in records {
+            match record.and_then(|record| enqueue(&producer, &record).map_err(Refusal::Kafka)) {
                 Ok(delivery) => waiting.push(delivery),
                 Err(refusal) => refused.push(refusal),
             }

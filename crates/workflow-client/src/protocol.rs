@@ -30,8 +30,8 @@ pub(crate) trait Protocol: Send + Sync {
     fn start<'a>(&self, start: &Start<'a>) -> Request<'a>;
     fn running<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a>;
     fn historic<'a>(&self, definition: &'a str, business_key: &'a str) -> Request<'a>;
-    /// Root instances with their variables that started after a moment, the oldest first.
-    fn started_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a>;
+    /// Root instances with their variables that started after a moment, the oldest first; of [`SweepSource::Ended`] those that ended.
+    fn swept_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a>;
     /// Whether history holds running instances as soon as they run.
     fn history_lists_running(&self) -> bool;
     /// One instance with its variables: answered as the instance itself, 404, or a list of at most one.
@@ -75,13 +75,17 @@ pub(crate) trait Protocol: Send + Sync {
 }
 
 /// Both engines name these filters and this order alike.
-fn oldest_first<'a>(request: Request<'a>, definition: &'a str, after: String) -> Request<'a> {
+fn oldest_first<'a>(request: Request<'a>, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
+    let (filter, order) = match source {
+        SweepSource::Running | SweepSource::History => ("startedAfter", "startTime"),
+        SweepSource::Ended => ("finishedAfter", "endTime"),
+    };
     request
         .query("processDefinitionKey", definition)
-        .query("startedAfter", after)
+        .query(filter, after)
         .query("excludeSubprocesses", "true")
         .query("includeProcessVariables", "true")
-        .query("sort", "startTime")
+        .query("sort", order)
         .query("order", "asc")
 }
 

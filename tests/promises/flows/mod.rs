@@ -3,6 +3,7 @@
 mod complaints;
 mod content_review;
 mod document_approval;
+mod ended;
 mod finance_exceptions;
 mod master_data;
 mod office;

@@ -10,7 +10,7 @@ use promises::{
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
-use workflow_client::{CommentTarget, Fault, Task, TaskFilter, Variable};
+use workflow_client::{CommentTarget, Fault, Start, Task, TaskFilter, Variable};
 
 use crate::support::Bench;
 
@@ -116,6 +116,27 @@ impl Office {
         let letters = read_all(self.kafka, &self.copy.flow().dead_letters()).await.unwrap();
         let reasons: Vec<_> = letters.iter().map(|letter| letter.header("xc-detail")).collect();
         assert_eq!(reasons, [] as [Option<&str>; 0]);
+    }
+
+    /// Starts a process of the case's definition past the connector, lets somebody decide, and gives its instance.
+    pub(super) async fn start_foreign(&self, case: &Case<'_>) -> String {
+        let business_key = unique("foreign");
+        let texts = [("priority", "normal"), ("team", "strangers"), ("decideWithin", "PT48H")];
+        let variables = texts.map(|(name, value)| Variable::new(name, value));
+        let start =
+            Start { definition: &case.definition, business_key: &business_key, name: None, variables: &variables };
+        let instance = self.bench.engine.start(&start).await.unwrap();
+        let tasks = self.bench.engine.tasks(TaskFilter::Instance(&instance.id)).await.unwrap();
+        let task = tasks.first().map(|task| task.id.clone()).unwrap();
+        self.bench.engine.complete_task(&task, None, &[Variable::new("decision", "resolved")]).await.unwrap();
+        instance.id
+    }
+
+    /// How many outcomes of an instance there are now
+    pub(super) async fn outcomes_of(&self, instance: &str) -> usize {
+        let all = read_all(self.kafka, self.copy.flow().replies()).await.unwrap();
+        let of = |reply: &&Received| reply.json().is_ok_and(|body| body["process"]["instanceId"] == instance);
+        all.iter().filter(of).filter(|reply| reply.header("ce_type") == Some("xconnector.outcome.v1")).count()
     }
 
     /// How many commands lie on the topic of the system that is reached by Kafka

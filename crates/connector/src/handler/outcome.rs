@@ -56,13 +56,24 @@ impl FlowHandler {
         Ok(if complete { Answer::Done(output) } else { Answer::Incomplete(output) })
     }
 
+    /// Whether the record stands for a process that has ended: there is no job that waits for anything.
+    fn has_ended(&self, job: &JobRecord) -> bool {
+        self.flow.job(&job.topic).is_some_and(|job| job.ended.is_some())
+    }
+
     pub(super) async fn complete(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
+        if self.has_ended(job) {
+            return Ok(Answer::Done(Output::Completed));
+        }
         let answer = self.engine.complete_job(&job.job_id, &self.worker, &[]).await;
         ended(&self.flow.name, job, answer)
     }
 
     /// Sends the job to the engine's dead letters, where an operator finds it beside ours.
     pub(super) async fn give_back(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {
+        if self.has_ended(job) {
+            return Ok(Answer::Done(Output::Completed));
+        }
         let message = "xConnector wrote this job to its dead letters; see xc-reason there";
         let failure = JobFailure { message, details: None, retries: Some(0), retry_timeout: None };
         let answer = self.engine.fail_job(&job.job_id, &self.worker, &failure).await;

@@ -16,8 +16,10 @@ use crate::expression::{Evaluation, EvaluationError, Wanted, job_scope, noun};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Job {
-    /// The external-worker topic in the model.
+    /// The external-worker topic in the model; `ended:<process>` where there is none.
     pub topic: Arc<str>,
+    /// The process whose ended instances stand for jobs, where its model has no task for them: the engine's history tells of them.
+    pub ended: Option<Arc<str>>,
     /// What is done.
     pub work: JobWork,
 }
@@ -64,7 +66,22 @@ impl Publication {
 const DEFAULT_DECISION: &str = "vars.decision";
 
 pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
-    let topic = section.required_string("topic", "the external-worker topic in the model, topic = \"tickets.outcome\"");
+    let ended = section.string("ended").map(|process| Arc::<str>::from(process.into_inner()));
+    let topic = match &ended {
+        Some(process) => Some(format!("ended:{process}")),
+        None => {
+            let help = "the external-worker topic in the model, topic = \"tickets.outcome\"; or ended = \"…\", a process without one";
+            section.required_string("topic", help).map(toml::Spanned::into_inner)
+        }
+    };
+    if let (Some(_), Some(at)) = (&ended, section.key_at("topic").or(section.key_at("call"))) {
+        section.report(
+            at,
+            "ended",
+            "stands beside another origin of jobs, or beside a call",
+            "what has ended can only publish",
+        );
+    }
     let work = match (section.has("publish"), section.has("call")) {
         (true, false) => publication(&section, file).map(Box::new).map(JobWork::Outcome),
         (false, true) => call::read(&section, file).map(Box::new).map(JobWork::Call),
@@ -76,7 +93,7 @@ pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
         }
     };
     section.finish();
-    Some(Job { topic: topic?.get_ref().as_str().into(), work: work? })
+    Some(Job { topic: topic?.into(), ended, work: work? })
 }
 
 fn publication(section: &Section<'_>, file: &Arc<str>) -> Option<Publication> {

@@ -123,6 +123,7 @@ fn compare(document: &Document, root: &DeTable<'_>, declared: &Declared) {
         ("step", "terminate", "process", &declared.processes, false),
         ("step", "definition", "process", &declared.processes, false),
         ("step", "message", "message", &declared.messages, false),
+        ("job", "ended", "process", &declared.processes, false),
         ("job", "topic", "external-worker topic", &declared.job_topics, declared.any_job_topic),
     ] {
         for (at, name) in texts(root, section, field) {

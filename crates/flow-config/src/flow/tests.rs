@@ -252,6 +252,19 @@ fn an_answer_becomes_variables_or_a_bpmn_error() {
 }
 
 #[test]
+fn what_has_ended_can_stand_for_a_job_and_only_publish() {
+    let topic = "topic    = \"tickets.outcome\"";
+    let flow = edited(&[(topic, "ended = \"ticket_triage\"")]).expect("good");
+    let job = flow.job("ended:ticket_triage").expect("the job");
+    assert_eq!(job.ended.as_deref(), Some("ticket_triage"));
+    let both = refusal(&[(topic, "ended = \"ticket_triage\"\ntopic = \"tickets.outcome\"")]);
+    assert!(both.contains("job.ended: stands beside another origin of jobs"), "{both}");
+    let calls = "ended = \"ticket_triage\"\ncall = { system = \"crm\", path = \"/cases\" }";
+    let calls = refusal(&[(topic, calls), ("publish  = \"outcome\"", ""), ("decision = \"vars.decision\"", "")]);
+    assert!(calls.contains("what has ended can only publish"), "{calls}");
+}
+
+#[test]
 fn what_a_flow_does_not_say_has_its_default() {
     let flow =
         edited(&[("hold_for     = \"15m\"", ""), ("decision = \"vars.decision\"", ""), ("format = \"json\"", "")])

@@ -29,6 +29,9 @@ pub enum SweepSource {
     Running,
     /// What has ended, and what runs where [`Engine::history_lists_running`] says so. May lag behind.
     History,
+    /// What has ended, in the order of its end, which is then what `since` is about. May lag behind, and what ended earlier may be
+    /// shown later.
+    Ended,
 }
 
 /// Root instances of a definition since a moment, page by page, the oldest first; each is given once. One page is in
@@ -90,11 +93,11 @@ impl Sweep {
         let (definition, protocol) = (self.definition.clone(), engine.protocol());
         let after = self.reached.checked_sub(MOMENT).unwrap_or(Timestamp::MIN);
         let asked = after.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        let request = protocol.started_after(&definition, self.source, asked);
+        let request = protocol.swept_after(&definition, self.source, asked);
         let answer = engine.transport().json(&protocol.paged(request.clone(), self.offset, PAGE_SIZE), None).await?;
         let collection = match self.source {
             SweepSource::Running => Instance::COLLECTION,
-            SweepSource::History => "historic-process-instances",
+            SweepSource::History | SweepSource::Ended => "historic-process-instances",
         };
         let page = protocol.page(answer, collection).map_err(|reason| bad_answer(&request, reason))?;
         let page = Page { rows: read_rows::<Instance>(&request, page.rows)?, total: page.total, more: page.more };
@@ -108,7 +111,7 @@ impl Sweep {
         after: Timestamp,
         page: Page<Instance>,
     ) -> Result<Vec<Instance>, CallError> {
-        let newest = in_order(&page.rows, after).map_err(|reason| bad_answer(request, reason))?;
+        let newest = in_order(self.source, &page.rows, after).map_err(|reason| bad_answer(request, reason))?;
         if self.offset > 0 && page.total < self.total {
             // A row before the offset went away, and one behind it moved up: from the beginning of this moment again.
             self.shrunk += 1;
@@ -135,7 +138,7 @@ impl Sweep {
             self.over = true;
         }
         for row in &fresh {
-            self.given.insert(row.id.clone(), row.start_time.unwrap_or(after));
+            self.given.insert(row.id.clone(), self.source.time(row).unwrap_or(after));
         }
         match newest {
             Some(newest) if newest > self.reached => {
@@ -154,19 +157,29 @@ impl Sweep {
     }
 }
 
-/// The latest start of a page, if its rows are in the order that was asked for and none is older than asked for.
-fn in_order(rows: &[Instance], after: Timestamp) -> Result<Option<Timestamp>, &'static str> {
+impl SweepSource {
+    /// The time that the list goes by.
+    fn time(self, row: &Instance) -> Option<Timestamp> {
+        match self {
+            SweepSource::Running | SweepSource::History => row.start_time,
+            SweepSource::Ended => row.end_time(),
+        }
+    }
+}
+
+/// The latest time of a page, if its rows are in the order that was asked for and none is older than asked for.
+fn in_order(source: SweepSource, rows: &[Instance], after: Timestamp) -> Result<Option<Timestamp>, &'static str> {
     let oldest = after.checked_sub(SLACK).unwrap_or(Timestamp::MIN);
     let mut newest = None;
     for row in rows {
-        let start = row.start_time.ok_or("an instance without a start time cannot be put in order")?;
-        if start < oldest {
-            return Err("instances that started earlier than asked for: the engine ignores startedAfter");
+        let time = source.time(row).ok_or("an instance without start or end time cannot be put in order")?;
+        if time < oldest {
+            return Err("instances that are older than asked for: the engine ignores startedAfter or finishedAfter");
         }
-        if newest.is_some_and(|newest| start < newest) {
-            return Err("instances out of order: the engine does not sort by startTime");
+        if newest.is_some_and(|newest| time < newest) {
+            return Err("instances out of order: the engine does not sort by startTime or endTime");
         }
-        newest = Some(start);
+        newest = Some(time);
     }
     Ok(newest)
 }
@@ -174,6 +187,6 @@ fn in_order(rows: &[Instance], after: Timestamp) -> Result<Option<Timestamp>, &'
 fn endpoint(source: SweepSource) -> Endpoint {
     match source {
         SweepSource::Running => Endpoint::Runtime,
-        SweepSource::History => Endpoint::History,
+        SweepSource::History | SweepSource::Ended => Endpoint::History,
     }
 }

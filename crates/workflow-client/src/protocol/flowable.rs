@@ -37,12 +37,12 @@ impl Protocol for Flowable {
         roots(Request::new(Operation::Historic, History, Method::GET, &HISTORY), definition, business_key)
     }
 
-    fn started_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
+    fn swept_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
         let request = match source {
             SweepSource::Running => Request::new(Operation::Sweep, Runtime, Method::GET, &INSTANCES),
-            SweepSource::History => Request::new(Operation::Sweep, History, Method::GET, &HISTORY),
+            SweepSource::History | SweepSource::Ended => Request::new(Operation::Sweep, History, Method::GET, &HISTORY),
         };
-        super::oldest_first(request, definition, after)
+        super::oldest_first(request, definition, source, after)
     }
 
     /// Written in the transaction of the start, unless the installation was made to write history later.

@@ -42,14 +42,14 @@ impl Protocol for OpenText {
         roots(request, definition, business_key)
     }
 
-    fn started_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
+    fn swept_after<'a>(&self, definition: &'a str, source: SweepSource, after: String) -> Request<'a> {
         let request = match source {
             SweepSource::Running => Request::new(Operation::Sweep, Runtime, Method::GET, &["process-instances"]),
-            SweepSource::History => {
+            SweepSource::History | SweepSource::Ended => {
                 Request::new(Operation::Sweep, History, Method::GET, &["historic-process-instances"])
             }
         };
-        super::oldest_first(request, definition, after)
+        super::oldest_first(request, definition, source, after)
     }
 
     /// History is a service of its own, and its samples show ended instances only.
