@@ -104,7 +104,7 @@ async fn an_engine_that_ignores_filter_order_or_paging_is_found_out() {
         ("the engine ignores startedAfter", early, Some(300)),
         ("the engine does not sort by startTime", unsorted, Some(300)),
         ("more rows are announced than can be read", cut, None),
-        ("without a start time", undated, Some(1)),
+        ("without start or end time", undated, Some(1)),
     ];
     for (what, rows, total) in cases {
         let server = Server::start(move |_, _| match total {
