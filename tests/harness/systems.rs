@@ -30,6 +30,6 @@ pub fn systems() -> Result<&'static Systems> {
 
 /// A `[[system]]` of the settings, without credentials, whose requests are given up after five seconds.
 pub fn system_table(system: System, systems: &Systems) -> String {
-    let name = serde_json::to_value(system).unwrap_or_default();
-    format!("[[system]]\nname = {name}\nurl = {:?}\nauth = \"none\"\nrequest_timeout = \"5s\"\n", systems.url(system))
+    let name = system.name();
+    format!("[[system]]\nname = {name:?}\nurl = {:?}\nauth = \"none\"\nrequest_timeout = \"5s\"\n", systems.url(system))
 }

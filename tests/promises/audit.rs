@@ -3,9 +3,9 @@
 use promises::{Deployment, Kafka, connector_binary, unique};
 use serde_json::Value;
 use tokio::process::Command;
-use workflow_client::{Instance, Start, Variable};
+use workflow_client::{Instance, Start};
 
-use crate::support::{Bench, allow_deletion};
+use crate::support::{Bench, allow_deletion, variables_of};
 
 #[tokio::test]
 async fn doubles_are_found_and_their_surplus_is_ended_on_flowable() {
@@ -63,16 +63,7 @@ async fn doubles_are_found(bench: &Bench) {
 
 async fn start(bench: &Bench, deployment: &Deployment, business_key: &str, mark: &str) -> Instance {
     let ticket = unique("audit");
-    let model = [("ticketId", ticket.as_str()), ("title", "T"), ("category", "billing"), ("region", "north")];
-    let more = [
-        ("customerType", "person"),
-        ("sla", "none"),
-        ("priority", "normal"),
-        ("team", "back-office"),
-        ("decideWithin", "PT48H"),
-    ];
-    let all = model.into_iter().chain(more).chain([("xcEventId", mark)]);
-    let variables: Vec<Variable> = all.map(|(name, value)| Variable::new(name, value)).collect();
+    let variables = variables_of(&ticket, mark);
     let definition = deployment.definition();
     let start = Start { definition: &definition, business_key, name: None, variables: &variables };
     bench.engine.start(&start).await.unwrap()

@@ -1,9 +1,11 @@
 //! Dead letters come back in through the replay topic: once their cause is mended they are done, and nothing is done twice
 
 use promises::{DEADLINE, Deployment, Instance, Kafka, read_until, unique, until, xconnector};
-use workflow_client::{Start, Variable};
+use workflow_client::Start;
 
-use crate::support::{Bench, Books, Ticket, assert_one_instance_each, await_replies, dead_letters, operator, publish};
+use crate::support::{
+    Bench, Books, Ticket, assert_one_instance_each, await_replies, dead_letters, operator, publish, variables_of,
+};
 
 #[tokio::test]
 async fn dead_letters_are_replayed_and_nothing_is_done_twice_on_flowable() {
@@ -87,16 +89,7 @@ async fn accepted_of(
 }
 
 async fn start_by_hand(bench: &Bench, deployment: &Deployment, ticket: &str, mark: &str) -> String {
-    let model = [("ticketId", ticket), ("title", "T"), ("category", "billing"), ("region", "north")];
-    let more = [
-        ("customerType", "person"),
-        ("sla", "none"),
-        ("priority", "normal"),
-        ("team", "back-office"),
-        ("decideWithin", "PT48H"),
-    ];
-    let all = model.into_iter().chain(more).chain([("xcEventId", mark)]);
-    let variables: Vec<Variable> = all.map(|(name, value)| Variable::new(name, value)).collect();
+    let variables = variables_of(ticket, mark);
     let (definition, business_key) = (deployment.definition(), format!("ticket/{ticket}"));
     let start = Start { definition: &definition, business_key: &business_key, name: None, variables: &variables };
     let id = bench.engine.start(&start).await.unwrap().id;

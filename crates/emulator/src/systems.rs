@@ -66,6 +66,11 @@ impl System {
         System::Mdm,
         System::ContactCentre,
     ];
+
+    /// Its name in settings, such as `contact-centre`.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
 }
 
 /// Something that took effect.

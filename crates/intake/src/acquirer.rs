@@ -97,7 +97,7 @@ struct Acquirer {
 }
 
 /// What a wait ended with.
-enum Next {
+pub(crate) enum Next {
     Ask,
     LookAgain,
     Stop,
@@ -106,7 +106,7 @@ enum Next {
 impl Acquirer {
     async fn run(mut self) {
         loop {
-            match self.next().await {
+            match next(&mut self.may_acquire, &mut self.shutdown, self.not_before, &mut self.report).await {
                 Next::Ask => {
                     let pause = self.round().await;
                     self.not_before = Instant::now() + pause;
@@ -117,25 +117,6 @@ impl Acquirer {
                     return;
                 }
             }
-        }
-    }
-
-    /// Waits for the permission first, then for the time, and lets go of either as soon as it is withdrawn.
-    async fn next(&mut self) -> Next {
-        let permitted = self.may_acquire.has_changed().is_ok() && *self.may_acquire.borrow();
-        self.report.acquiring(permitted);
-        if !permitted {
-            return tokio::select! {
-                biased;
-                () = stopped(&mut self.shutdown) => Next::Stop,
-                () = given(&mut self.may_acquire) => Next::LookAgain,
-            };
-        }
-        tokio::select! {
-            biased;
-            () = stopped(&mut self.shutdown) => Next::Stop,
-            () = withdrawn(&mut self.may_acquire) => Next::LookAgain,
-            () = sleep_until(self.not_before) => Next::Ask,
         }
     }
 
@@ -169,13 +150,37 @@ impl Acquirer {
     }
 }
 
+/// Waits for the permission first, then for the time, and lets go of either as soon as it is withdrawn.
+pub(crate) async fn next(
+    may_acquire: &mut watch::Receiver<bool>,
+    shutdown: &mut watch::Receiver<bool>,
+    not_before: Instant,
+    report: &mut Report,
+) -> Next {
+    let permitted = may_acquire.has_changed().is_ok() && *may_acquire.borrow();
+    report.acquiring(permitted);
+    if !permitted {
+        return tokio::select! {
+            biased;
+            () = stopped(shutdown) => Next::Stop,
+            () = given(may_acquire) => Next::LookAgain,
+        };
+    }
+    tokio::select! {
+        biased;
+        () = stopped(shutdown) => Next::Stop,
+        () = withdrawn(may_acquire) => Next::LookAgain,
+        () = sleep_until(not_before) => Next::Ask,
+    }
+}
+
 /// Waits for the shutdown. A dropped sender means that nobody could ask for it any more.
-pub(crate) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// Waits for the permission, for ever when nobody is left to give it. The last value of a dropped sender is none.
-pub(crate) async fn given(may_acquire: &mut watch::Receiver<bool>) {
+async fn given(may_acquire: &mut watch::Receiver<bool>) {
     loop {
         if may_acquire.changed().await.is_err() {
             return std::future::pending().await;
@@ -187,7 +192,7 @@ pub(crate) async fn given(may_acquire: &mut watch::Receiver<bool>) {
 }
 
 /// Waits until the permission is false or nobody can vouch for it any more.
-pub(crate) async fn withdrawn(may_acquire: &mut watch::Receiver<bool>) {
+async fn withdrawn(may_acquire: &mut watch::Receiver<bool>) {
     while *may_acquire.borrow_and_update() {
         if may_acquire.changed().await.is_err() {
             return;

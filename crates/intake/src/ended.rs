@@ -11,10 +11,10 @@ use std::time::Duration;
 use event_model::{JobRecord, OutgoingRecord};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use workflow_client::{CallError, Engine, Instance, SweepSource};
 
-use crate::acquirer::{given, stopped, withdrawn};
+use crate::acquirer::{Next, next};
 use crate::error::IntakeError;
 use crate::letters::{Cluster, read_topic};
 use crate::pace::{Pace, Round};
@@ -66,24 +66,15 @@ pub async fn watch_ended(
     };
     let mut not_before = Instant::now();
     loop {
-        let permitted = may_watch.has_changed().is_ok() && *may_watch.borrow();
-        watcher.report.acquiring(permitted);
-        if !permitted {
-            // Whoever watched meanwhile has read further.
-            watcher.read = None;
-            tokio::select! {
-                biased;
-                () = stopped(&mut shutdown) => return Ok(()),
-                () = given(&mut may_watch) => continue,
+        match next(&mut may_watch, &mut shutdown, not_before, &mut watcher.report).await {
+            Next::Ask => not_before = Instant::now() + watcher.round().await,
+            // Whoever watches meanwhile reads further.
+            Next::LookAgain => watcher.read = None,
+            Next::Stop => {
+                watcher.report.acquiring(false);
+                return Ok(());
             }
         }
-        tokio::select! {
-            biased;
-            () = stopped(&mut shutdown) => return Ok(()),
-            () = withdrawn(&mut may_watch) => continue,
-            () = sleep_until(not_before) => {}
-        }
-        not_before = Instant::now() + watcher.round().await;
     }
 }
 

@@ -71,9 +71,9 @@ impl Office {
             if by_kafka != Some(*system) {
                 return system_table(*system, &systems);
             }
-            let name = serde_json::to_value(system).unwrap();
+            let name = system.name();
             format!(
-                "[[system]]\nname = {name}\nrequest_timeout = \"2s\"\n[system.kafka]\ncommands = {commands:?}\nreplies = {replies:?}\n"
+                "[[system]]\nname = {name:?}\nrequest_timeout = \"2s\"\n[system.kafka]\ncommands = {commands:?}\nreplies = {replies:?}\n"
             )
         };
         let of_systems: String = System::ALL.iter().map(table).collect();

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use apache_avro::{GenericSingleObjectWriter, Schema, to_avro_datum};
 use promises::{Kafka, Keyed, publish_with_kcat, repository};
 use serde_json::{Value, json};
+use workflow_client::Variable;
 
 /// The id under which the (absent) registry knows `ticket/v1`
 pub(crate) const CONFLUENT_ID: u32 = 17;
@@ -112,4 +113,21 @@ pub(crate) async fn publish(kafka: &Kafka, topic: &str, tickets: &[Ticket]) {
             publish_with_kcat(kafka, topic, &headers, &records).await.unwrap();
         }
     }
+}
+
+/// What a process of the tickets flow needs to be started past the connector, with the mark of an event
+pub(crate) fn variables_of(ticket: &str, mark: &str) -> Vec<Variable> {
+    let texts = [
+        ("ticketId", ticket),
+        ("title", "T"),
+        ("category", "billing"),
+        ("region", "north"),
+        ("customerType", "person"),
+        ("sla", "none"),
+        ("priority", "normal"),
+        ("team", "back-office"),
+        ("decideWithin", "PT48H"),
+        ("xcEventId", mark),
+    ];
+    texts.into_iter().map(|(name, value)| Variable::new(name, value)).collect()
 }

@@ -20,12 +20,11 @@ pub(super) struct Effects {
 
 /// What took effect, system by system.
 pub(super) fn of(systems: &Systems) -> Vec<Effects> {
-    let of = |system| {
+    let of = |system: System| {
         let effects = systems.effects(system);
         let keys: Vec<&String> = effects.iter().filter_map(|effect| effect.key.as_ref()).collect();
         let repeated = keys.len() - keys.iter().collect::<BTreeSet<_>>().len();
-        let name = serde_json::to_value(system).unwrap_or_default();
-        Effects { system: name.as_str().unwrap_or_default().to_owned(), count: effects.len(), repeated }
+        Effects { system: system.name(), count: effects.len(), repeated }
     };
     System::ALL.into_iter().map(of).collect()
 }

@@ -126,8 +126,8 @@ listen = "{metrics}"
             client = emulator.client_id(),
         );
         let systems = System::ALL.map(|system| {
-            let name = serde_json::to_value(system).unwrap_or_default();
-            format!("\n[[system]]\nname = {name}\nurl = \"{}\"\nauth = \"none\"\n", systems.url(system))
+            let name = system.name();
+            format!("\n[[system]]\nname = {name:?}\nurl = \"{}\"\nauth = \"none\"\n", systems.url(system))
         });
         write(&self.settings(), &(text + &systems.concat()))
     }

@@ -43,8 +43,9 @@ use stage::Stage;
 
 /// How often people look for tasks.
 const LOOK: Duration = Duration::from_millis(100);
-/// Time between two scenes of the other flows.
-const SCENE_PACE: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+/// Time between two scenes of the other flows, where each is played once, and where they are played without end.
+const SCENE_PACE: Duration = Duration::from_millis(200);
+const ENDLESS_PACE: Duration = Duration::from_secs(2);
 /// The number of the first scene, as part of its object's name.
 const FIRST_SCENE: usize = 1001;
 /// The flow whose events come from `plan`.
@@ -169,7 +170,7 @@ impl Show {
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut raise = interval(SCENE_PACE[usize::from(limit.is_none())]);
+        let mut raise = interval(if limit.is_some() { SCENE_PACE } else { ENDLESS_PACE });
         raise.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_event = Instant::now();
         let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be heard")?;
