@@ -63,16 +63,20 @@ impl Deployment {
         Ok(twin)
     }
 
-    /// The same process with a further flow of this repository, and a `[[system]]` for each of `systems` that it asks. To be called
-    /// before [`Deployment::set_up`].
+    /// The same process with a further flow of this repository, and a `[[system]]` for each that it asks. To be called before
+    /// [`Deployment::set_up`].
     ///
     /// # Errors
     /// The flow's folder cannot be written.
-    pub fn beside(&mut self, flow: &str, asked: &[System]) -> Result<Copied> {
-        for system in asked {
-            self.settings.push_str(&system_table(*system, systems()?));
+    pub fn beside(&mut self, flow: &str) -> Result<Copied> {
+        let copied = Copied::into(&self.folder.path().join("flows"), flow, &unique_id(), &|flow| flow)?;
+        for system in copied.systems() {
+            let table = system_table(system, systems()?);
+            if !self.settings.contains(&table) {
+                self.settings.push_str(&table);
+            }
         }
-        Copied::into(&self.folder.path().join("flows"), flow, &unique_id(), &|flow| flow)
+        Ok(copied)
     }
 
     /// Name of the flow, the middle of `xc.<flow>.dlq`

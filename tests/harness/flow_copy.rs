@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use emulator::System;
 use tempfile::TempDir;
 use toml::{Table, Value};
 use workflow_client::Settings;
@@ -71,6 +72,13 @@ impl Copied {
     /// Keys of the processes that it starts
     pub fn definitions(&self) -> Vec<&str> {
         named(&self.0, "step", "start")
+    }
+
+    /// The systems that its jobs ask, each once
+    pub fn systems(&self) -> Vec<System> {
+        let jobs = self.0.get("job").and_then(Value::as_array).into_iter().flatten();
+        let asked: Vec<&str> = jobs.filter_map(|job| job.get("call")?.get("system")?.as_str()).collect();
+        System::ALL.into_iter().filter(|system| asked.contains(&system.name().as_str())).collect()
     }
 
     fn at(&self, path: &[&str]) -> Option<&Value> {

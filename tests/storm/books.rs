@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use promises::{Copied, Deployment, Kafka};
+use promises::Kafka;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use crate::source::{Case, Published};
-use crate::stage::PARTITIONS;
+use crate::cases::Case;
+use crate::source::Published;
+use crate::stage::{PARTITIONS, Stage, TICKETS};
 
 /// After so long without a reply the reader is made anew.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ pub(crate) struct Books {
 
 impl Books {
     /// Follows the reply topics until the process ends.
-    pub(crate) fn open(kafka: &Kafka, deployment: &Deployment, reviews: &Copied) -> Result<Arc<Books>> {
+    pub(crate) fn open(kafka: &Kafka, stage: &Stage) -> Result<Arc<Books>> {
         let books = Arc::new(Books { entries: Mutex::default() });
         let mut client = kafka.client();
         client
@@ -51,10 +52,12 @@ impl Books {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             .set("log_level", "0");
-        let (entering, tickets) = (Arc::clone(&books), deployment.replies());
-        let partitions = || 0..PARTITIONS as i32;
-        let of = |topic: &str| partitions().map(|partition| ((topic.to_owned(), partition), 0)).collect::<Vec<_>>();
-        let mut next: BTreeMap<(String, i32), i64> = of(&tickets).into_iter().chain(of(reviews.replies())).collect();
+        let entering = Arc::clone(&books);
+        let tickets = stage.flows.get(TICKETS).map(|flow| flow.replies.clone()).unwrap_or_default();
+        let mut next = BTreeMap::new();
+        for flow in stage.flows.values() {
+            next.extend((0..PARTITIONS as i32).map(|partition| ((flow.replies.clone(), partition), 0)));
+        }
         let mut consumer = reader(&client, &next)?;
         std::thread::spawn(move || {
             let mut heard = Instant::now();

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use emulator::System;
 use promises::{read_all, systems};
 use tokio::task::JoinSet;
-use workflow_client::Instance;
+use workflow_client::{Engine, Instance, TaskFilter};
 
 use crate::books::Books;
-use crate::source::{Case, SOURCE, Work};
+use crate::cases::{Case, Examples, owners};
+use crate::source::SOURCE;
 use crate::stage::Stage;
 
 /// How long the last jobs may take to be completed: their locks may have to run out first.
@@ -30,16 +31,18 @@ pub(crate) struct Report {
     pub(crate) violations: Vec<String>,
 }
 
-pub(crate) async fn reckon(stage: &Stage, books: &Books, published: &[Case]) -> Result<Report> {
+pub(crate) async fn reckon(stage: &Stage, examples: &Examples, books: &Books, published: &[Case]) -> Result<Report> {
     let mut report = Report { cases: published.len(), ..Report::default() };
-    for topic in [stage.deployment.dead_letters(), stage.reviews.dead_letters()] {
-        for letter in read_all(&stage.kafka, &topic).await? {
-            let reason = letter.header("xc-reason").unwrap_or("?").to_owned();
-            report.violations.push(format!("{}: dead letter that nobody deserved ({reason})", letter.key_text()));
+    for flow in stage.flows.values() {
+        for letter in read_all(&stage.kafka, &flow.dead_letters).await? {
+            let header = |name| letter.header(name).unwrap_or("?").to_owned();
+            let (reason, detail) = (header("xc-reason"), header("xc-detail"));
+            let violation = format!("{}: dead letter that nobody deserved ({reason}: {detail})", letter.key_text());
+            report.violations.push(violation);
         }
     }
     effects(published, &mut report)?;
-    instances(stage, published, &mut report).await?;
+    instances(stage, examples, published, &mut report).await?;
     let entries = books.lock();
     report.known_already = entries.duplicate.values().sum();
     report.outcomes = entries.outcomes.len();
@@ -74,70 +77,54 @@ pub(crate) async fn reckon(stage: &Stage, books: &Books, published: &[Case]) -> 
 /// Each system did what the processes had to ask of it: that, once, and nothing else.
 fn effects(published: &[Case], report: &mut Report) -> Result<()> {
     let systems = systems()?;
+    let keys: BTreeSet<&str> = published.iter().map(|case| case.key.as_str()).collect();
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for system in System::ALL {
-        let mut keys = BTreeSet::new();
+        let mut used = BTreeSet::new();
         for effect in systems.effects(system) {
             report.effects += 1;
-            if let Some(key) = effect.key.filter(|key| !keys.insert(key.clone())) {
-                report.violations.push(format!("{system:?}: a second effect under the key {key}"));
+            let Some(case) = owners(systems, system, &effect).find(|owner| keys.contains(owner.as_str())) else {
+                report
+                    .violations
+                    .push(format!("{} took effect on {}, which no case is about", effect.operation, effect.id));
+                continue;
+            };
+            if let Some(key) = effect.key.filter(|key| !used.insert(key.clone())) {
+                report.violations.push(format!("{case}: a second {} under the key {key}", effect.operation));
             }
-            found.entry(effect.id).or_default().push(effect.operation);
+            found.entry(case).or_default().push(effect.operation);
         }
     }
     for case in published {
-        let done = found.remove(&case.key).unwrap_or_default();
-        if done != case.effects() {
-            report.violations.push(format!("{}: {done:?} took effect instead of {:?}", case.key, case.effects()));
+        let mut done = found.remove(&case.key).unwrap_or_default();
+        done.sort();
+        let mut due = case.effects().to_vec();
+        due.sort_unstable();
+        if done != due {
+            report.violations.push(format!("{}: {done:?} took effect instead of {due:?}", case.business_key()));
         }
-    }
-    for (id, done) in found {
-        report.violations.push(format!("{done:?} took effect on {id}, which no case is about"));
     }
     Ok(())
 }
 
-/// One instance for each case, started by its first event, with its last update as the last comment, and ended.
-async fn instances(stage: &Stage, published: &[Case], report: &mut Report) -> Result<()> {
+/// One instance for each case, started by its first event, with what its last update said, and ended.
+async fn instances(stage: &Stage, examples: &Examples, published: &[Case], report: &mut Report) -> Result<()> {
     let patience = Instant::now() + ENDED_WITHIN;
     let mut readers: JoinSet<Result<(usize, Vec<String>)>> = JoinSet::new();
     for share in published.chunks(published.len().div_ceil(READERS).max(1)) {
-        let engine = stage.engine.client.clone();
-        let tickets = (stage.deployment.definition(), stage.deployment.flow());
-        let review = stage.reviews.definitions().first().map(|key| (*key).to_owned()).unwrap_or_default();
-        let reviews = (review, stage.reviews.name().to_owned());
-        let share = share.to_vec();
+        let (engine, examples) = (stage.engine.client.clone(), examples.clone());
+        let mut looks = Vec::new();
+        for case in share {
+            let flow = stage.flows.get(case.kind.flow).context("no such flow")?;
+            let definition = flow.definitions.get(case.kind.definition).context("no such process")?;
+            looks.push((case.clone(), definition.clone(), format!("{}/{SOURCE}/{}-0", flow.name, case.key)));
+        }
         readers.spawn(async move {
             let (mut count, mut violations) = (0, Vec::new());
-            for case in share {
-                let business_key = case.business_key();
-                let (definition, flow) = if case.work == Work::Ticket { &tickets } else { &reviews };
-                let mut found = engine.historic(definition, &business_key).await?;
-                // Its job is completed after its outcome is read, or comes again when its lock ends.
-                while !found.iter().all(Instance::is_ended) && Instant::now() < patience {
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                    found = engine.historic(definition, &business_key).await?;
-                }
+            for (case, definition, mark) in looks {
+                let found = ended(&engine, &definition, &case.business_key(), patience).await?;
                 count += found.len();
-                if found.len() != 1 {
-                    let ids: BTreeSet<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
-                    violations.push(format!("{}: {} instances {ids:?}", case.key, found.len()));
-                }
-                let Some(instance) = found.first() else { continue };
-                if !instance.is_ended() {
-                    violations.push(format!("{}: instance {} still runs, its job is orphaned", case.key, instance.id));
-                }
-                let text = |name: &str| {
-                    let value = instance.variable(name).and_then(|value| value.as_str().map(str::to_owned));
-                    value.unwrap_or_default()
-                };
-                let mark = text("xcEventId");
-                if mark != format!("{flow}/{SOURCE}/{}-0", case.key) {
-                    violations.push(format!("{}: started by {mark}", case.key));
-                }
-                if case.updates > 0 && text(case.told()) != format!("update {}", case.updates) {
-                    violations.push(format!("{}: the last {} is {:?}", case.key, case.told(), text(case.told())));
-                }
+                wrong(&engine, &examples, &case, &mark, &found, &mut violations).await;
             }
             Ok((count, violations))
         });
@@ -150,12 +137,52 @@ async fn instances(stage: &Stage, published: &[Case], report: &mut Report) -> Re
     Ok(())
 }
 
+/// The instances of a case. The last job is completed after its outcome is read, or comes again when its lock ends.
+async fn ended(engine: &Engine, definition: &str, business_key: &str, patience: Instant) -> Result<Vec<Instance>> {
+    let mut found = engine.historic(definition, business_key).await?;
+    while !found.iter().all(Instance::is_ended) && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        found = engine.historic(definition, business_key).await?;
+    }
+    Ok(found)
+}
+
+/// What is wrong with the instances of a case.
+async fn wrong(
+    engine: &Engine,
+    examples: &Examples,
+    case: &Case,
+    mark: &str,
+    found: &[Instance],
+    violations: &mut Vec<String>,
+) {
+    let name = case.business_key();
+    if found.len() != 1 {
+        let ids: BTreeSet<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
+        violations.push(format!("{name}: {} instances {ids:?}", found.len()));
+    }
+    let Some(instance) = found.first() else { return };
+    if !instance.is_ended() {
+        let tasks = engine.tasks(TaskFilter::Instance(&instance.id)).await.unwrap_or_default();
+        let tasks: Vec<String> = tasks.into_iter().filter_map(|task| task.task_definition_key).collect();
+        let waits = if tasks.is_empty() { "its job is orphaned".to_owned() } else { format!("people have {tasks:?}") };
+        violations.push(format!("{name}: instance {} still runs: {waits}", instance.id));
+    }
+    let variable = |name: &str| instance.variable(name).map(|value| value.clone().into_json()).unwrap_or_default();
+    if variable("xcEventId") != mark {
+        violations.push(format!("{name}: started by {} instead of {mark}", variable("xcEventId")));
+    }
+    if let Some((told, said)) = case.told(examples).filter(|(told, said)| variable(told) != *said) {
+        violations.push(format!("{name}: {told} is {} instead of {said}", variable(told)));
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for violation in self.violations.iter().take(50) {
             writeln!(f, "VIOLATION {violation}")?;
         }
-        writeln!(f, "published        {} cases of two flows, {} events", self.cases, self.events)?;
+        writeln!(f, "published        {} cases of all flows, {} events", self.cases, self.events)?;
         writeln!(f, "engine           {} instances", self.instances)?;
         writeln!(f, "replies          {} outcomes, {} events known already", self.outcomes, self.known_already)?;
         writeln!(f, "systems          {} effects", self.effects)?;

@@ -1,4 +1,4 @@
-//! The storm: real Kafka, several `xconnector` processes with two flows each, an engine and systems that fail in every way they can, and
+//! The storm: real Kafka, several `xconnector` processes with every flow of this repository, an engine and systems that fail in every way they can, and
 //! an account from outside.
 //!
 //! `./dev storm --seed S --minutes M` ends with a report; the exit code is 0 only when nothing was lost, doubled or out of order. The
@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "a command for a terminal")]
 
 mod books;
+mod cases;
 mod engine;
 mod ledger;
 mod people;
@@ -24,6 +25,7 @@ use clap::{Parser, ValueEnum};
 use promises::Kafka;
 
 use books::Books;
+use cases::Examples;
 use plan::Plan;
 use stage::Stage;
 
@@ -32,7 +34,7 @@ use stage::Stage;
 const SILENCE: Duration = Duration::from_secs(90);
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// Tickets and reviews through real Kafka and an engine, while processes are killed and frozen, the broker restarts, engine and systems fail.
+/// Cases of all flows through real Kafka and an engine, while processes are killed and frozen, the broker restarts, engine and systems fail.
 #[derive(Debug, Parser)]
 struct Args {
     /// Decides what happens; drawn anew, and printed, when it is left out
@@ -98,8 +100,9 @@ async fn storm(args: Args) -> Result<usize> {
     let kafka = Kafka::start().await?;
     let engine = engine::Engine::start(engine_kind).await?;
     let mut stage = Stage::set(kafka, engine, args.instances as usize).await?;
-    let books = Books::open(&stage.kafka, &stage.deployment, &stage.reviews)?;
-    let source = source::publish(&stage, seed, rate);
+    let books = Books::open(&stage.kafka, &stage)?;
+    let examples = Examples::read()?;
+    let source = source::publish(&stage, examples.clone(), seed, rate);
     let people = people::decide(stage.engine.client.clone(), source.published.clone(), books.clone());
 
     let takeover = takeover::measure(&mut stage, &books, &source.published).await;
@@ -136,10 +139,11 @@ async fn storm(args: Args) -> Result<usize> {
             told = Instant::now();
             println!("{:5.0} s  calm; {}", begun.elapsed().as_secs_f64(), books.summary(&source.published));
         }
+        stage.mend().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     people.abort();
-    let mut report = ledger::reckon(&stage, &books, &published).await?;
+    let mut report = ledger::reckon(&stage, &examples, &books, &published).await?;
     report.violations.extend(takeover.violation());
     println!("\n{report}");
     println!("{takeover}");

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
-use workflow_client::{Engine, Fault, TaskFilter, Variable};
+use workflow_client::{Engine, TaskFilter, Variable};
 
 use crate::books::Books;
-use crate::source::{Case, Published, Work};
+use crate::cases::Case;
+use crate::source::Published;
 
 /// People at work at the same time.
 const DESKS: usize = 16;
@@ -48,25 +49,15 @@ pub(crate) fn decide(engine: Engine, published: Published, books: Arc<Books>) ->
     })
 }
 
-/// Completes the task of the instance; false where there is none yet.
+/// Completes the open tasks of the instance that the case comes to; false while it has no outcome.
 async fn settle(engine: &Engine, books: &Books, case: &Case, instance: &str) -> bool {
-    let decision = [Variable::new("decision", case.decision)];
-    loop {
-        match engine.tasks(TaskFilter::Instance(instance)).await {
-            // Either it was completed before, or the systems that are asked first have not answered yet.
-            Ok(tasks) if tasks.is_empty() => return case.work == Work::Ticket || books.has_outcome(instance),
-            Ok(tasks) => {
-                for task in tasks {
-                    // A claim whose answer was lost is repeated by its owner.
-                    let _ = engine.claim(&task.id, "ada").await;
-                    match engine.complete_task(&task.id, None, &decision).await {
-                        Ok(()) => return true,
-                        Err(error) if error.fault == Fault::NotFound => return true,
-                        Err(_) => tokio::time::sleep(PAUSE).await,
-                    }
-                }
-            }
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
+    let Ok(tasks) = engine.tasks(TaskFilter::Instance(instance)).await else { return false };
+    for task in tasks {
+        let decided = task.task_definition_key.as_deref().and_then(|task| case.decision(task));
+        let Some((variable, value)) = decided else { continue };
+        // A claim whose answer was lost is repeated by its owner; what fails is done when the case is looked at again.
+        let _ = engine.claim(&task.id, "ada").await;
+        let _ = engine.complete_task(&task.id, None, &[Variable::new(variable, value)]).await;
     }
+    books.has_outcome(instance)
 }

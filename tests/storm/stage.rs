@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use emulator::{Availability, Rule, System};
-use promises::{Copied, DEADLINE, Deployment, Instance, Kafka, Signal, systems};
+use promises::{DEADLINE, Deployment, Instance, Kafka, Signal, systems};
 
 use crate::books::Books;
+use crate::cases::{KINDS, Kind};
 use crate::engine::Engine;
 use crate::plan::Blow;
 use crate::tally::{Readings, Tally};
 
 pub(crate) const PARTITIONS: u32 = 8;
-/// The systems that the flows ask.
-const ASKED: [System; 2] = [System::Crm, System::Ecm];
+/// The flow that the take-over is measured by: it has the most events.
+pub(crate) const TICKETS: &str = "tickets";
 /// Longer than a lost request of the plan takes to have its effect, and the client gives up earlier than those come.
 const READ_EVERY: Duration = Duration::from_secs(1);
 const ENGINE_LINES: &str = "request_timeout = \"2s\"\nsettle = \"6s\"\nhistory_lag = \"1s\"\n[jobs]\npoll_interval = \"200ms\"\nlock_duration = \"20s\"";
@@ -23,20 +24,31 @@ const ENGINE_LINES: &str = "request_timeout = \"2s\"\nsettle = \"6s\"\nhistory_l
 pub(crate) struct Stage {
     pub(crate) kafka: Kafka,
     pub(crate) engine: Engine,
-    pub(crate) deployment: Deployment,
-    /// The second flow of the same processes.
-    pub(crate) reviews: Copied,
+    deployment: Deployment,
+    /// By its folder: every flow of this repository, all of them in each process.
+    pub(crate) flows: BTreeMap<&'static str, Flow>,
     processes: Vec<Place>,
     /// When a fault of the systems ends.
     systems_well_at: Option<Instant>,
     /// When a fault of the engine ends.
     engine_well_at: Option<Instant>,
     kills: Vec<Instant>,
+    /// Processes that ended though nothing had struck them.
+    fallen: usize,
     /// Blows by kind, as they fell.
     struck: BTreeMap<&'static str, usize>,
     readings: Readings,
     read_at: Instant,
     last_words: String,
+}
+
+/// What a flow is called here.
+pub(crate) struct Flow {
+    pub(crate) name: String,
+    pub(crate) source: String,
+    pub(crate) replies: String,
+    pub(crate) dead_letters: String,
+    pub(crate) definitions: Vec<String>,
 }
 
 /// One place among the processes.
@@ -51,7 +63,25 @@ enum Place {
 impl Stage {
     pub(crate) async fn set(kafka: Kafka, engine: Engine, processes: usize) -> Result<Stage> {
         let mut deployment = Deployment::of_tickets(&kafka, &engine.settings, ENGINE_LINES)?;
-        let reviews = deployment.beside("content-review", &[System::Ecm])?;
+        let mut flows = BTreeMap::new();
+        for Kind { flow, .. } in KINDS {
+            if *flow == TICKETS || flows.contains_key(flow) {
+                continue;
+            }
+            let copied = deployment.beside(flow)?;
+            let definitions = copied.definitions().into_iter().map(str::to_owned).collect();
+            let (name, source) = (copied.name().to_owned(), copied.source().to_owned());
+            let (replies, dead_letters) = (copied.replies().to_owned(), copied.dead_letters());
+            flows.insert(*flow, Flow { name, source, replies, dead_letters, definitions });
+        }
+        let tickets = Flow {
+            name: deployment.flow(),
+            source: deployment.source(),
+            replies: deployment.replies(),
+            dead_letters: deployment.dead_letters(),
+            definitions: vec![deployment.definition()],
+        };
+        flows.insert(TICKETS, tickets);
         deployment.set_up(PARTITIONS).await?;
         let mut places = Vec::new();
         for _ in 0..processes {
@@ -61,11 +91,12 @@ impl Stage {
             kafka,
             engine,
             deployment,
-            reviews,
+            flows,
             processes: places,
             systems_well_at: None,
             engine_well_at: None,
             kills: Vec::new(),
+            fallen: 0,
             struck: BTreeMap::new(),
             readings: Readings::default(),
             read_at: Instant::now(),
@@ -119,7 +150,7 @@ impl Stage {
                 true
             }
             Blow::Systems { fault, lasts } => {
-                for system in ASKED {
+                for system in System::ALL {
                     match &fault {
                         Some(fault) => {
                             let rule = Rule::everywhere(fault.clone()).percent(30.0);
@@ -202,14 +233,21 @@ impl Stage {
                     ensure!(told.elapsed() < DEADLINE, "a process does not leave:\n{}", instance.connector.log());
                 }
             }
-            Some(Place::Runs(_) | Place::Empty(_) | Place::Frozen(..)) | None => {}
+            Some(Place::Runs(instance)) => {
+                if instance.connector.has_ended()? {
+                    self.fallen += 1;
+                    let _ = writeln!(self.last_words, "process {process} ended by itself");
+                    self.take(process, Place::Empty(Instant::now()));
+                }
+            }
+            Some(Place::Empty(_) | Place::Frozen(..)) | None => {}
         }
         Ok(())
     }
 
     async fn systems_are_well(&mut self) -> Result<()> {
         self.systems_well_at = None;
-        for system in ASKED {
+        for system in System::ALL {
             systems()?.calm(system);
             systems()?.set_availability(system, Availability::Up).await;
         }
@@ -278,6 +316,7 @@ impl Stage {
             let _ = writeln!(text, "engine           {bad} requests failed or lost, {} start requests", starts.calls);
         }
         let _ = writeln!(text, "{}", self.tally().await);
+        let _ = writeln!(text, "processes        {} ended by themselves", self.fallen);
         let mut takeovers: Vec<Duration> = self.kills.iter().filter_map(|at| books.all_flow_after(*at)).collect();
         takeovers.sort();
         if let (Some(middle), Some(longest)) = (takeovers.get(takeovers.len() / 2), takeovers.last()) {

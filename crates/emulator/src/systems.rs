@@ -80,6 +80,8 @@ pub struct Effect {
     pub operation: String,
     /// The id of what it made or changed.
     pub id: String,
+    /// Its name among its kind, such as the user name of an account, where it has to have one of its own.
+    pub named: Option<String>,
     /// The `Idempotency-Key` that it came with.
     pub key: Option<String>,
 }

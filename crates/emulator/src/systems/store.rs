@@ -216,7 +216,7 @@ impl Store {
         }
         let thing = self.make(collection, None, fields.clone());
         let id = as_text(thing.fields.get("id").unwrap_or(&Value::Null));
-        self.took_effect(collection, "create", &id, asked);
+        self.took_effect(collection, "create", &id, &thing, asked);
         Answer { location: Some(format!("/{}/{id}", collection.name)), ..Answer::thing(StatusCode::CREATED, &thing) }
     }
 
@@ -259,9 +259,9 @@ impl Store {
             return wrong;
         }
         (thing.fields, thing.version) = (fields, thing.version + 1);
-        let answer = Answer::thing(StatusCode::OK, thing);
-        self.took_effect(collection, "update", id, asked);
-        answer
+        let thing = thing.clone();
+        self.took_effect(collection, "update", id, &thing, asked);
+        Answer::thing(StatusCode::OK, &thing)
     }
 
     pub(super) fn delete(&mut self, collection: &'static Collection, id: &str, asked: &Asked) -> Answer {
@@ -270,8 +270,9 @@ impl Store {
         if let Some(stale) = stale(collection, thing, asked) {
             return stale;
         }
-        self.things.remove(&place);
-        self.took_effect(collection, "delete", id, asked);
+        if let Some(gone) = self.things.remove(&place) {
+            self.took_effect(collection, "delete", id, &gone, asked);
+        }
         Answer::of(StatusCode::NO_CONTENT, Value::Null)
     }
 
@@ -306,14 +307,15 @@ impl Store {
             thing.fields.insert("status".to_owned(), json!(action.to));
         }
         thing.version += 1;
-        let answer = Answer::thing(StatusCode::OK, thing);
-        self.took_effect(collection, action.name, id, asked);
-        answer
+        let thing = thing.clone();
+        self.took_effect(collection, action.name, id, &thing, asked);
+        Answer::thing(StatusCode::OK, &thing)
     }
 
-    fn took_effect(&mut self, collection: &Collection, verb: &str, id: &str, asked: &Asked) {
+    fn took_effect(&mut self, collection: &Collection, verb: &str, id: &str, thing: &Thing, asked: &Asked) {
         let operation = format!("{}.{verb}", collection.name);
-        self.effects.push(Effect { operation, id: id.to_owned(), key: asked.key.clone() });
+        let named = collection.unique.last().and_then(|field| thing.fields.get(*field)).map(as_text);
+        self.effects.push(Effect { operation, id: id.to_owned(), named, key: asked.key.clone() });
     }
 }
 
