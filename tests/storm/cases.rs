@@ -36,22 +36,25 @@ type Thing = (System, &'static str, &'static str);
 /// A way that people take.
 #[derive(Debug)]
 struct Way {
-    /// A task of the model, and the variable that whoever completes it sets.
-    tasks: &'static [(&'static str, &'static str, &'static str)],
+    /// The tasks of the model that it comes to.
+    tasks: &'static [Decision],
     /// What takes effect in the systems, each once.
     effects: &'static [&'static str],
     /// What the systems hold besides.
     there: &'static [Thing],
 }
 
-const fn way(tasks: &'static [(&'static str, &'static str, &'static str)], effects: &'static [&'static str]) -> Way {
+/// A task, and the variables that whoever completes it sets.
+type Decision = (&'static str, &'static [(&'static str, &'static str)]);
+
+const fn way(tasks: &'static [Decision], effects: &'static [&'static str]) -> Way {
     Way { tasks, effects, there: &[] }
 }
 
 const DOCUMENT: Thing = (System::Ecm, "/documents", r#"{ "id": "KEY", "name": "storm" }"#);
 const EMPLOYEE: Thing = (System::Hris, "/employees", r#"{ "id": "KEY", "number": "KEY", "name": "storm" }"#);
 
-const APPROVED: (&str, &str, &str) = ("managerApproval", "decision", "approved");
+const APPROVED: Decision = ("managerApproval", &[("decision", "approved")]);
 
 pub(crate) const KINDS: &[Kind] = &[
     Kind {
@@ -64,8 +67,8 @@ pub(crate) const KINDS: &[Kind] = &[
         update: Some(("updated", "comment")),
         there: &[(System::Crm, "/cases", r#"{ "id": "KEY", "subject": "storm" }"#)],
         ways: &[
-            way(&[("urgentTriage", "decision", "resolved")], &[]),
-            way(&[("urgentTriage", "decision", "assigned")], &["cases.owner"]),
+            way(&[("urgentTriage", &[("decision", "resolved")])], &[]),
+            way(&[("urgentTriage", &[("decision", "assigned")])], &["cases.owner"]),
         ],
     },
     Kind {
@@ -78,7 +81,7 @@ pub(crate) const KINDS: &[Kind] = &[
         update: Some(("changed", "title")),
         there: &[DOCUMENT],
         ways: &[way(
-            &[("review", "decision", "approved")],
+            &[("review", &[("decision", "approved")])],
             &["documents.submit", "documents.approve", "documents.release"],
         )],
     },
@@ -93,7 +96,7 @@ pub(crate) const KINDS: &[Kind] = &[
         there: &[DOCUMENT],
         ways: &[
             way(&[APPROVED], &["purchase-requests.create"]),
-            way(&[("managerApproval", "decision", "rejected")], &[]),
+            way(&[("managerApproval", &[("decision", "rejected")])], &[]),
         ],
     },
     Kind {
@@ -106,7 +109,11 @@ pub(crate) const KINDS: &[Kind] = &[
         update: Some(("corrected", "title")),
         there: &[DOCUMENT],
         ways: &[way(
-            &[APPROVED, ("legalApproval", "decision", "approved"), ("directorApproval", "decision", "approved")],
+            &[
+                APPROVED,
+                ("legalApproval", &[("decision", "approved")]),
+                ("directorApproval", &[("decision", "approved")]),
+            ],
             &[],
         )],
     },
@@ -121,11 +128,14 @@ pub(crate) const KINDS: &[Kind] = &[
         there: &[EMPLOYEE, (System::Assets, "/equipment", r#"{ "id": "KEY", "kind": "laptop" }"#)],
         ways: &[
             way(
-                &[("acknowledgePolicies", "acknowledged", "yes")],
+                &[("acknowledgePolicies", &[("acknowledged", "yes")])],
                 &["Users.create", "employees.activate", "entries.create", "equipment.assign"],
             ),
             Way {
-                tasks: &[("clarifyPayroll", "payrollDecision", "undo"), ("acknowledgePolicies", "acknowledged", "yes")],
+                tasks: &[
+                    ("clarifyPayroll", &[("payrollDecision", "undo")]),
+                    ("acknowledgePolicies", &[("acknowledged", "yes")]),
+                ],
                 effects: &["Users.create", "Users.delete", "equipment.assign", "equipment.return"],
                 there: &[(System::Payroll, "/entries", r#"{ "employee": "KEY" }"#)],
             },
@@ -146,7 +156,7 @@ pub(crate) const KINDS: &[Kind] = &[
             (System::Payroll, "/entries", r#"{ "id": "KEY", "employee": "KEY" }"#),
         ],
         ways: &[way(
-            &[("finalApproval", "decision", "approved")],
+            &[("finalApproval", &[("decision", "approved")])],
             &["Users.delete", "employees.leave", "entries.end", "equipment.return"],
         )],
     },
@@ -164,8 +174,8 @@ pub(crate) const KINDS: &[Kind] = &[
             r#"{ "id": "KEY", "number": "KEY", "supplier": "Northwind", "amount": 1210.0 }"#,
         )],
         ways: &[
-            way(&[("review", "decision", "correct")], &["invoices.correct", "invoices.release"]),
-            way(&[("review", "decision", "release")], &["invoices.release"]),
+            way(&[("review", &[("decision", "correct")])], &["invoices.correct", "invoices.release"]),
+            way(&[("review", &[("decision", "release")])], &["invoices.release"]),
         ],
     },
     Kind {
@@ -179,10 +189,10 @@ pub(crate) const KINDS: &[Kind] = &[
         there: &[(System::ContactCentre, "/complaints", r#"{ "id": "KEY", "customer": "Jo", "text": "Late" }"#)],
         ways: &[way(
             &[
-                ("legalStatement", "legalStatement", "none"),
-                ("qualityStatement", "qualityStatement", "none"),
-                ("operationsStatement", "operationsStatement", "a strike"),
-                ("finalAnswer", "answer", "We are sorry."),
+                ("legalStatement", &[("legalStatement", "none")]),
+                ("qualityStatement", &[("qualityStatement", "none")]),
+                ("operationsStatement", &[("operationsStatement", "a strike")]),
+                ("finalAnswer", &[("decision", "answered"), ("answer", "We are sorry.")]),
             ],
             &["answers.create", "complaints.close"],
         )],
@@ -197,8 +207,8 @@ pub(crate) const KINDS: &[Kind] = &[
         update: Some(("changed", "name")),
         there: &[],
         ways: &[
-            way(&[("approve", "decision", "approved")], &["vendors.create"]),
-            way(&[("approve", "decision", "rejected")], &[]),
+            way(&[("approve", &[("decision", "approved")])], &["vendors.create"]),
+            way(&[("approve", &[("decision", "rejected")])], &[]),
         ],
     },
     Kind {
@@ -210,7 +220,7 @@ pub(crate) const KINDS: &[Kind] = &[
         named: &["requestId", "key", "mdmId"],
         update: Some(("changed", "name")),
         there: &[(System::Mdm, "/customers", r#"{ "id": "KEY", "key": "KEY", "name": "storm" }"#)],
-        ways: &[way(&[("approve", "decision", "approved")], &["customers.update"])],
+        ways: &[way(&[("approve", &[("decision", "approved")])], &["customers.update"])],
     },
 ];
 
@@ -278,9 +288,8 @@ impl Case {
     }
 
     /// What whoever completes a task sets; none where the case should never come to it.
-    pub(crate) fn decision(&self, task: &str) -> Option<(&'static str, &'static str)> {
-        let decided = self.way.tasks.iter().find(|(of, _, _)| *of == task);
-        decided.map(|(_, variable, value)| (*variable, *value))
+    pub(crate) fn decision(&self, task: &str) -> Option<&'static [(&'static str, &'static str)]> {
+        self.way.tasks.iter().find(|(of, _)| *of == task).map(|(_, variables)| *variables)
     }
 
     /// What has to take effect in the systems, each once, sorted.

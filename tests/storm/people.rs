@@ -54,10 +54,11 @@ async fn settle(engine: &Engine, books: &Books, case: &Case, instance: &str) -> 
     let Ok(tasks) = engine.tasks(TaskFilter::Instance(instance)).await else { return false };
     for task in tasks {
         let decided = task.task_definition_key.as_deref().and_then(|task| case.decision(task));
-        let Some((variable, value)) = decided else { continue };
+        let Some(decided) = decided else { continue };
+        let variables: Vec<Variable> = decided.iter().map(|(name, value)| Variable::new(*name, *value)).collect();
         // A claim whose answer was lost is repeated by its owner; what fails is done when the case is looked at again.
         let _ = engine.claim(&task.id, "ada").await;
-        let _ = engine.complete_task(&task.id, None, &[Variable::new(variable, value)]).await;
+        let _ = engine.complete_task(&task.id, None, &variables).await;
     }
     books.has_outcome(instance)
 }
