@@ -34,11 +34,23 @@ pub(crate) struct Report {
 pub(crate) async fn reckon(stage: &Stage, examples: &Examples, books: &Books, published: &[Case]) -> Result<Report> {
     let mut report = Report { cases: published.len(), ..Report::default() };
     for flow in stage.flows.values() {
-        for letter in read_all(&stage.kafka, &flow.dead_letters).await? {
-            let header = |name| letter.header(name).unwrap_or("?").to_owned();
-            let (reason, detail) = (header("xc-reason"), header("xc-detail"));
-            let violation = format!("{}: dead letter that nobody deserved ({reason}: {detail})", letter.key_text());
-            report.violations.push(violation);
+        let letters = read_all(&stage.kafka, &flow.dead_letters).await?;
+        let events = if letters.is_empty() { Vec::new() } else { read_all(&stage.kafka, &flow.source).await? };
+        for letter in letters {
+            let header = |name| letter.header(name).unwrap_or("?");
+            let of_key = events.iter().filter(|event| event.key == letter.key);
+            let lie: Vec<String> = of_key
+                .map(|event| {
+                    format!("{} at {}@{}", event.header("ce_id").unwrap_or("?"), event.partition, event.offset)
+                })
+                .collect();
+            report.violations.push(format!(
+                "{}: dead letter that nobody deserved ({}: {}); its events: {}",
+                letter.key_text(),
+                header("xc-reason"),
+                header("xc-detail"),
+                lie.join(", ")
+            ));
         }
     }
     effects(published, &mut report)?;

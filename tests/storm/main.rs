@@ -20,7 +20,7 @@ mod tally;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use promises::Kafka;
 
@@ -106,8 +106,11 @@ async fn storm(args: Args) -> Result<usize> {
     let people = people::decide(stage.engine.client.clone(), source.published.clone(), books.clone());
 
     let takeover = takeover::measure(&mut stage, &books, &source.published).await;
-    let takeover = takeover.with_context(|| format!("{}\n{}", books.summary(&source.published), stage.last_words()))?;
-    println!("{takeover}");
+    let quiet = match &takeover {
+        Ok(takeover) => takeover.to_string(),
+        Err(error) => format!("kill -9          {error:#}"),
+    };
+    println!("{quiet}");
     let begun = Instant::now();
     let mut told = Instant::now();
     for (at, blow) in &plan.blows {
@@ -144,9 +147,9 @@ async fn storm(args: Args) -> Result<usize> {
     }
     people.abort();
     let mut report = ledger::reckon(&stage, &examples, &books, &published).await?;
-    report.violations.extend(takeover.violation());
+    report.violations.extend(takeover.map_or_else(|error| Some(format!("{error:#}")), |takeover| takeover.violation()));
     println!("\n{report}");
-    println!("{takeover}");
+    println!("{quiet}");
     println!("{}", stage.account(&books).await?);
     let violations = report.violations.len();
     if violations > 0 {

@@ -13,6 +13,7 @@ mod logging;
 mod models;
 mod monitoring;
 mod offsets;
+mod process;
 mod run;
 mod scaffold;
 mod schemas;

@@ -19,6 +19,7 @@ use crate::audit;
 use crate::doors;
 use crate::handler::{FlowHandler, Parts};
 use crate::monitoring::{self, Monitoring};
+use crate::process::Process;
 use crate::setup::{self, Setup};
 use crate::topics;
 
@@ -54,6 +55,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
     check_topics(&settings.kafka.bootstrap_servers, &properties, &flows).await?;
 
     let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process));
     let telemetry = Telemetry::register(&mut registry);
     let intake_telemetry = intake::Telemetry::register(&mut registry);
     let audit_telemetry = audit::Telemetry::register(&mut registry);

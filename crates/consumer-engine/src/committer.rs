@@ -30,6 +30,9 @@ use crate::telemetry::Telemetry;
 
 /// How long one broker operation of a commit may take before it is asked again.
 const OPERATION: Duration = Duration::from_secs(10);
+/// After so long without an answer a step never will have one: librdkafka 2.12 forgets a step whose answer comes outdated, and says
+/// for ever that it is under way. The broker has ended the transaction by then (`transaction.timeout.ms` and its sweep of 10 s).
+const HANGING: Duration = Duration::from_secs(45);
 /// How long acknowledgements may take in the at-least-once mode.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -174,15 +177,22 @@ impl<H: Handler> Committer<H> {
         let Some(member) = member else {
             return Err(Fault::Aborted("the consumer is not a member of its group".into()));
         };
-        self.repeat(|| self.producer.send_offsets_to_transaction(offsets, member, OPERATION))
-            .map_err(|error| self.sort("send offsets", &error))
+        let begun = Instant::now();
+        self.repeat(|| self.producer.send_offsets_to_transaction(offsets, member, OPERATION)).map_err(|error| {
+            let hangs = begun.elapsed() > HANGING;
+            if hangs { Fault::Out(format!("send offsets: {error}")) } else { self.sort("send offsets", &error) }
+        })
     }
 
     /// Commits through librdkafka's own call: the binding's `commit_transaction` first flushes in steps of 100 ms.
     fn commit(&self) -> Result<(), Fault> {
+        let begun = Instant::now();
         loop {
             let Err(error) = native::commit_transaction(&self.producer, OPERATION) else { return Ok(()) };
             if error.retriable && !error.requires_abort && !self.stop.load(Ordering::Relaxed) {
+                if begun.elapsed() > HANGING {
+                    return Err(Fault::Out(format!("commit: {}", error.text)));
+                }
                 tracing::warn!(flow = %self.settings.flow, error = %error.text, "the commit timed out; committing again");
                 continue;
             }
@@ -295,12 +305,16 @@ impl<H: Handler> Committer<H> {
         }
     }
 
-    /// Repeats what the broker did not answer in time, until it does or the engine ends.
+    /// Repeats what the broker did not answer in time, until it does, never will, or the engine ends.
     fn repeat(&self, mut operation: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+        let begun = Instant::now();
         loop {
             match operation() {
                 Err(KafkaError::Transaction(error))
-                    if error.is_retriable() && !error.txn_requires_abort() && !self.stop.load(Ordering::Relaxed) =>
+                    if error.is_retriable()
+                        && !error.txn_requires_abort()
+                        && begun.elapsed() < HANGING
+                        && !self.stop.load(Ordering::Relaxed) =>
                 {
                     let flow = &self.settings.flow;
                     tracing::warn!(%flow, %error, "the broker did not finish a step of the transaction in time; asking again");
