@@ -38,3 +38,29 @@ fn lag(consumer: &BaseConsumer, topics: &[String]) -> Result<BTreeMap<(String, i
     }
     Ok(lag)
 }
+
+/// What an open transaction hides of a topic: partition, where `read_committed` ends, where the log does. Empty where nothing is.
+///
+/// # Errors
+/// The topic does not exist, or the broker did not answer within the deadline.
+pub async fn hidden_records(kafka: &Kafka, topic: &str) -> Result<Vec<(i32, i64, i64)>> {
+    let (mut committed, mut all) = (kafka.client(), kafka.client());
+    committed.set("group.id", "hidden").set("isolation.level", "read_committed");
+    all.set("group.id", "hidden").set("isolation.level", "read_uncommitted");
+    let topic = topic.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let (committed, all): (BaseConsumer, BaseConsumer) = (committed.create()?, all.create()?);
+        let metadata = all.fetch_metadata(Some(&topic), DEADLINE)?;
+        let partitions = metadata.topics().first().context("metadata of one topic was asked for")?.partitions();
+        let mut hidden = Vec::new();
+        for partition in partitions.iter().map(rdkafka::metadata::MetadataPartition::id) {
+            let (_, stable) = committed.fetch_watermarks(&topic, partition, DEADLINE)?;
+            let (_, end) = all.fetch_watermarks(&topic, partition, DEADLINE)?;
+            if stable < end {
+                hidden.push((partition, stable, end));
+            }
+        }
+        Ok(hidden)
+    })
+    .await?
+}

@@ -23,7 +23,7 @@ pub use deployment::{Deployment, Instance};
 pub use engine_calls::{EngineCalls, engine_calls};
 pub use flow_copy::{Copied, FlowCopy};
 pub use flowable::Flowable;
-pub use group::committed_lag;
+pub use group::{committed_lag, hidden_records};
 pub use kafka::Kafka;
 pub use kcat::{Keyed, publish_with_kcat};
 pub use operator::{delete_group, grow_topic, remove_before, set_offset};

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
-use promises::Kafka;
+use promises::{Kafka, hidden_records};
 
 use books::Books;
 use cases::Examples;
@@ -154,6 +154,11 @@ async fn storm(args: Args) -> Result<usize> {
     let violations = report.violations.len();
     if violations > 0 {
         println!("{}", stage.last_words());
+        for flow in stage.flows.values() {
+            for (partition, stable, end) in hidden_records(&stage.kafka, &flow.replies).await? {
+                println!("{}/{partition}: an open transaction hides replies from {stable} to {end}", flow.replies);
+            }
+        }
     }
     println!(
         "again: ./dev storm --seed {seed} --minutes {} --instances {} --rate {rate} --every {}",
