@@ -98,7 +98,8 @@ impl Stage {
 
     /// Publishes one event.
     pub(crate) async fn publish_one(&self, key: &str, id: &str, event: &Value) -> Result<()> {
-        let delivery = send(&self.producer()?, &self.deployment.source(), key, id, event).await?;
+        let producer = self.producer()?;
+        let delivery = send(&producer, &self.deployment.source(), key, id, event).await?;
         delivery.await.context("the producer is gone")?.map_err(|(error, _)| error)?;
         Ok(())
     }
