@@ -16,7 +16,7 @@ use crate::problem::suggestion;
 
 #[derive(Debug)]
 pub(super) enum Body {
-    Value(Located),
+    Value(Box<Located>),
     Constant(Json),
     Table(Vec<(String, Body)>),
     List(Vec<Body>),
@@ -25,7 +25,7 @@ pub(super) enum Body {
 impl Body {
     pub(super) fn fill(&self, evaluation: &Evaluation<'_>) -> Result<Json, (&Located, EvaluationError)> {
         Ok(match self {
-            Body::Value(at) => at.expression.evaluate(evaluation).map_err(|cause| (at, cause))?,
+            Body::Value(at) => at.expression.evaluate(evaluation).map_err(|cause| (&**at, cause))?,
             Body::Constant(value) => value.clone(),
             Body::List(items) => Json::Array(items.iter().map(|item| item.fill(evaluation)).collect::<Result<_, _>>()?),
             Body::Table(fields) => {
@@ -61,7 +61,7 @@ impl Reader<'_> {
         match value.get_ref() {
             DeValue::String(source) => {
                 let located = compile(self.section, path, value.span(), source, Wanted::Anything, self.scope)?;
-                self.fits(at, path, source, &located.expression.gives(), wanted).then_some(Body::Value(located))
+                self.fits(at, path, source, &located.expression.gives(), wanted).then(|| Body::Value(Box::new(located)))
             }
             DeValue::Boolean(truth) => {
                 let fits = self.fits(at, path, &truth.to_string(), &Type::Bool, wanted);
@@ -74,14 +74,12 @@ impl Reader<'_> {
             }
             DeValue::Table(table) => self.table(path, at, table, wanted),
             DeValue::Array(items) => {
-                let of = match wanted.without_null() {
-                    Type::List(of) => of.as_ref(),
-                    Type::Dyn => &Type::Dyn,
-                    other => {
-                        self.fits(at, path, "", &Type::List(Type::Dyn.into()), other);
-                        return None;
-                    }
-                };
+                let wanted = wanted.without_null();
+                let of = if let Type::List(of) = wanted { of } else { &Type::Dyn };
+                if !matches!(wanted, Type::List(_) | Type::Dyn) {
+                    self.fits(at, path, "", &Type::List(Type::Dyn.into()), wanted);
+                    return None;
+                }
                 // Every mistake is reported, not the first only.
                 let items: Vec<_> = items.iter().map(|item| self.value(path, item, of)).collect();
                 items.into_iter().collect::<Option<_>>().map(Body::List)
@@ -93,17 +91,17 @@ impl Reader<'_> {
     }
 
     fn table(&self, path: &str, at: usize, table: &DeTable<'_>, wanted: &Type) -> Option<Body> {
-        let fields: Vec<_> = match wanted.without_null() {
-            Type::Record(record) => {
-                self.complete(path, at, table, record);
-                table.iter().map(|entry| self.field_of(path, entry, record)).collect()
-            }
-            Type::Map(of) => table.iter().map(|entry| self.field(path, entry, of)).collect(),
-            Type::Dyn => table.iter().map(|entry| self.field(path, entry, &Type::Dyn)).collect(),
-            other => {
-                self.fits(at, path, "", &Type::record([]), other);
+        let wanted = wanted.without_null();
+        let fields: Vec<_> = if let Type::Record(record) = wanted {
+            self.complete(path, at, table, record);
+            table.iter().map(|entry| self.field_of(path, entry, record)).collect()
+        } else {
+            let of = if let Type::Map(of) = wanted { of } else { &Type::Dyn };
+            if !matches!(wanted, Type::Map(_) | Type::Dyn) {
+                self.fits(at, path, "", &Type::record([]), wanted);
                 return None;
             }
+            table.iter().map(|entry| self.field(path, entry, of)).collect()
         };
         fields.into_iter().collect::<Option<_>>().map(Body::Table)
     }
