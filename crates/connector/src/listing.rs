@@ -86,8 +86,8 @@ fn to_json(flow: &Flow) -> Value {
 
 /// What describes the call, and what of it nothing describes.
 fn schemas_of(call: &SystemCall) -> String {
-    let body = call.body_schema().map(|schema| format!(", sends {}", schema.name()));
-    let answer = call.answer_schema().map(|schema| format!(", is answered {}", schema.name()));
+    let body = call.body_schema().map(|schema| format!(", body {}", schema.name()));
+    let answer = call.answer_schema().map(|schema| format!(", answer {}", schema.name()));
     let lacking = call.undescribed().join(" and ");
     let lacking = (!lacking.is_empty()).then(|| format!(", WITHOUT SCHEMA: {lacking}"));
     [body, answer, lacking].into_iter().flatten().collect()
