@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Begin something new.
     #[command(subcommand)]
     New(NewCommand),
-    /// The schemas of events and replies.
+    /// The schemas of events, replies, commands and answers.
     #[command(subcommand)]
     Schemas(SchemasCommand),
     /// The Kafka topics of the flows.
@@ -115,7 +115,7 @@ pub(crate) enum NewCommand {
 /// What to do with schemas.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SchemasCommand {
-    /// Check that each version reads what was written with the one before, and that the examples obey.
+    /// Check that each version goes with the one before it, in the direction that its kind needs, and that the examples obey.
     Check {
         /// The folder of the schemas
         #[arg(long, default_value = "schemas")]

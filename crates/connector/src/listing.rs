@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use event_model::{DeadLetter, JobRecord, ReplyEncoding, replay_topic_of};
-use flow_config::{Action, Flow, JobWork, Method};
+use event_model::{DeadLetter, EventSchema, JobRecord, ReplyEncoding, replay_topic_of};
+use flow_config::{Action, Flow, JobWork, Method, SystemCall};
 use serde_json::{Value, json};
 
 use crate::setup::Setup;
@@ -64,7 +64,11 @@ fn to_json(flow: &Flow) -> Value {
     let job = |job: &flow_config::Job| match &job.work {
         JobWork::Outcome(_) => json!({ "topic": job.topic, "publish": "outcome" }),
         JobWork::Call(call) => {
-            let call = json!({ "system": call.system, "method": method_of(call.method), "path": call.path() });
+            let schemas = (call.body_schema().map(EventSchema::name), call.answer_schema().map(EventSchema::name));
+            let call = json!({
+                "system": call.system, "method": method_of(call.method), "path": call.path(),
+                "bodySchema": schemas.0, "answerSchema": schemas.1, "withoutSchema": call.undescribed(),
+            });
             json!({ "topic": job.topic, "call": call })
         }
     };
@@ -78,6 +82,15 @@ fn to_json(flow: &Flow) -> Value {
         "topics": own_topics(flow),
         "models": models(flow),
     })
+}
+
+/// What describes the call, and what of it nothing describes.
+fn schemas_of(call: &SystemCall) -> String {
+    let body = call.body_schema().map(|schema| format!(", body {}", schema.name()));
+    let answer = call.answer_schema().map(|schema| format!(", answer {}", schema.name()));
+    let lacking = call.undescribed().join(" and ");
+    let lacking = (!lacking.is_empty()).then(|| format!(", WITHOUT SCHEMA: {lacking}"));
+    [body, answer, lacking].into_iter().flatten().collect()
 }
 
 fn to_text(flow: &Flow) -> String {
@@ -100,7 +113,9 @@ fn to_text(flow: &Flow) -> String {
     for (index, job) in flow.jobs.iter().enumerate() {
         let does = match &job.work {
             JobWork::Outcome(_) => "publish outcome".to_owned(),
-            JobWork::Call(call) => format!("{} {} {}", call.system, method_of(call.method), call.path()),
+            JobWork::Call(call) => {
+                format!("{} {} {}{}", call.system, method_of(call.method), call.path(), schemas_of(call))
+            }
         };
         line(if index == 0 { "jobs" } else { "" }, format!("{} → {does}", job.topic));
     }
@@ -125,9 +140,26 @@ mod tests {
         insta::assert_snapshot!(to_text(&flow));
         let shown = to_json(&flow);
         assert_eq!(shown["steps"][0]["does"], json!({ "start": "ticket_triage" }));
-        let call = json!({ "system": "crm", "method": "POST", "path": "/cases/{vars.ticketId}/owner" });
+        let call = json!({
+            "system": "crm", "method": "POST", "path": "/cases/{vars.ticketId}/owner",
+            "bodySchema": "crm-assign-owner/v1", "answerSchema": "crm-case/v1", "withoutSchema": [],
+        });
         assert_eq!(shown["jobs"][0], json!({ "topic": "tickets.assign-owner", "call": call }));
         assert_eq!(shown["jobs"][1], json!({ "topic": "tickets.outcome", "publish": "outcome" }));
         assert_eq!(shown["topics"][0], "xc.tickets.dlq");
+    }
+
+    #[test]
+    fn what_no_schema_describes_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string("../../flows/tickets/flow.toml").unwrap();
+        let described = |line: &&str| !line.starts_with("body_schema") && !line.starts_with("answer_schema");
+        let text = text.lines().filter(described).collect::<Vec<_>>().join("\n");
+        std::fs::write(folder.path().join("flow.toml"), text).unwrap();
+        let schemas = Schemas::load(Path::new("../../schemas")).unwrap();
+        let flow = Flow::load(folder.path(), &schemas).unwrap();
+        let shown = to_text(&flow);
+        assert!(shown.contains("/owner, WITHOUT SCHEMA: body and answer\n"), "{shown}");
+        assert_eq!(to_json(&flow)["jobs"][0]["call"]["withoutSchema"], json!(["body", "answer"]));
     }
 }

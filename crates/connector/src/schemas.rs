@@ -1,12 +1,13 @@
-//! `xconnector schemas check`: what a new version of a schema must be able to read, and whether the examples obey.
+//! `xconnector schemas check`: what a new version of a schema must be able to read or be read by, and whether the examples obey.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use event_model::{EventSchema, Schemas};
+use event_model::{EventSchema, Role, Schemas};
 
-/// Checks the schemas of a folder: each version reads what was written with the one before, every example obeys the newest, and of what
-/// was released before nothing is missing or changed in a way that somebody would notice.
+/// Checks the schemas of a folder: of what others write, events and answers, each version reads what was written with the one before; of
+/// what we write, commands and replies, each version can be read by who knows the one before; every example obeys the newest, and of what
+/// was released nothing is missing or changed in a way that somebody would notice.
 ///
 /// # Errors
 /// Every break, one a line; or the folder cannot be read.
@@ -16,10 +17,7 @@ pub(crate) fn check(dir: &Path, released: Option<&Path>) -> anyhow::Result<()> {
     let mut breaks = Vec::new();
     for (family, versions) in schemas.families() {
         for ((_, old), (_, new)) in versions.iter().zip(versions.iter().skip(1)) {
-            if let Err(why) = new.can_read(old) {
-                let (new, old) = (new.name(), old.name());
-                breaks.push(format!("{new} cannot read what was written with {old}: {why}; give new fields a default, or begin another schema"));
-            }
+            breaks.extend(new.can_follow(old).err());
         }
         let Some(newest) = versions.values().next_back() else { continue };
         let examples = examples(&dir.join(&family).join("examples"))?;
@@ -27,7 +25,7 @@ pub(crate) fn check(dir: &Path, released: Option<&Path>) -> anyhow::Result<()> {
             breaks.extend(example(newest, file)?);
         }
         let names: Vec<String> = versions.keys().map(|version| format!("v{version}")).collect();
-        println!("{family}: {}, {} examples", names.join(" "), examples.len());
+        println!("{family} ({}): {}, {} examples", newest.role(), names.join(" "), examples.len());
     }
     if let Some(released) = released {
         let before = Schemas::load(released)?;
@@ -46,6 +44,9 @@ fn changed(before: &Schemas, now: &Schemas, name: &str) -> Option<String> {
     let Some(now) = now.get(name) else {
         return Some(format!("{name} was released and is gone; records and flows name it"));
     };
+    if now.role() != released.role() {
+        return Some(format!("{name} described {} when it was released, and now {}", released.role(), now.role()));
+    }
     let why = now.can_read(&released).and_then(|()| released.can_read(&now)).err()?;
     Some(format!("{name} was released otherwise: {why}; leave it, and write the next version beside it"))
 }
@@ -71,7 +72,12 @@ fn example(schema: &EventSchema, file: &Path) -> anyhow::Result<Option<String>> 
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let broken = match serde_json::from_str(&text) {
         Ok(value) => {
-            schema.check_json(value).err().map(|violation| format!("does not obey {}: {violation}", schema.name()))
+            let checked = match schema.role() {
+                // What is sent is sent as it is.
+                Role::Command => schema.check_exactly(&value),
+                Role::Event | Role::Reply | Role::Answer => schema.check_json(value).map(drop),
+            };
+            checked.err().map(|violation| format!("does not obey {}: {violation}", schema.name()))
         }
         Err(error) => Some(format!("is not valid JSON: {error}")),
     };
@@ -106,8 +112,78 @@ mod tests {
     const TITLE: &str = "\"name\": \"title\"";
 
     #[test]
-    fn our_own_schemas_are_good() {
-        check(Path::new("../../schemas"), Some(Path::new("../../schemas"))).unwrap();
+    fn our_own_schemas_are_good_and_each_has_examples() {
+        let dir = Path::new("../../schemas");
+        check(dir, Some(dir)).unwrap();
+        for family in Schemas::load(dir).unwrap().families().keys() {
+            assert!(!examples(&dir.join(family).join("examples")).unwrap().is_empty(), "{family}");
+        }
+    }
+
+    /// Writes a version of a schema of its own, with these fields beside `id`.
+    fn version(dir: &Path, role: &str, version: &str, more: &str) {
+        let folder = dir.join(format!("crm-{role}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            r#"{{"type":"record","name":"Case","xconnector.role":"{role}","fields":[{{"name":"id","type":"string"}}{more}]}}"#
+        );
+        std::fs::write(folder.join(format!("{version}.avsc")), text).unwrap();
+    }
+
+    const NOTE: &str = r#",{"name":"note","type":"string"}"#;
+    const OPTIONAL: &str = r#",{"name":"note","type":"string","default":""}"#;
+
+    #[test]
+    fn commands_must_still_be_understood_and_answers_still_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        version(dir.path(), "command", "v1", "");
+        version(dir.path(), "answer", "v1", NOTE);
+        check(dir.path(), None).unwrap();
+        // a system that knows the old command passes over what is new; we pass over what an old answer has beside ours
+        version(dir.path(), "command", "v2", NOTE);
+        version(dir.path(), "answer", "v2", "");
+        check(dir.path(), None).unwrap();
+        version(dir.path(), "command", "v3", "");
+        version(dir.path(), "answer", "v3", NOTE);
+        let told = refused(dir.path(), None);
+        assert!(told.contains("who knows crm-command/v2 cannot read crm-command/v3: "), "{told}");
+        assert!(told.contains("crm-answer/v3 cannot read what was written with crm-answer/v2: "), "{told}");
+        version(dir.path(), "answer", "v3", OPTIONAL);
+        version(dir.path(), "command", "v3", &format!("{NOTE}{}", NOTE.replace("note", "reason")));
+        check(dir.path(), None).unwrap();
+    }
+
+    #[test]
+    fn what_was_released_of_a_command_stays_as_it_was() {
+        let (dir, released) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        version(released.path(), "command", "v1", NOTE);
+        version(dir.path(), "command", "v1", OPTIONAL);
+        check(dir.path(), Some(released.path())).unwrap();
+        version(dir.path(), "command", "v1", "");
+        let told = refused(dir.path(), Some(released.path()));
+        assert!(told.contains("crm-command/v1 was released otherwise: "), "{told}");
+        let text = std::fs::read_to_string(released.path().join("crm-command/v1.avsc")).unwrap();
+        std::fs::write(dir.path().join("crm-command/v1.avsc"), text.replace("\"command\"", "\"event\"")).unwrap();
+        let told = refused(dir.path(), Some(released.path()));
+        assert!(told.contains("crm-command/v1 described commands when it was released, and now events"), "{told}");
+    }
+
+    #[test]
+    fn the_example_of_a_command_is_what_is_sent_to_the_letter() {
+        let dir = tempfile::tempdir().unwrap();
+        version(dir.path(), "command", "v1", OPTIONAL);
+        version(dir.path(), "answer", "v1", OPTIONAL);
+        for role in ["command", "answer"] {
+            let folder = dir.path().join(format!("crm-{role}/examples"));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("one.json"), r#"{"id":"C-1","subject":"more than the schema has"}"#).unwrap();
+        }
+        let told = refused(dir.path(), None);
+        assert!(
+            told.contains("does not obey crm-command/v1: $: found a field beside those of the schema, id, note"),
+            "{told}"
+        );
+        assert!(!told.contains("crm-answer"), "{told}");
     }
 
     #[test]

@@ -31,4 +31,4 @@ pub use reply::{
     AuditEntry, Comment, Outcome, ProcessRef, Receipt, ReceiptStatus, ReplyEncoding, ReplyError, ReplyRoute,
     ReplySchemas, SourceRef,
 };
-pub use schema::{EventSchema, SchemaError, SchemaIds, Schemas, Violation};
+pub use schema::{EventSchema, Role, SchemaError, SchemaIds, Schemas, Violation};

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use event_model::Schemas;
-use flow_config::{Flow, check};
+use flow_config::{Flow, SystemCall, check};
 
 fn schemas() -> Schemas {
     Schemas::load(Path::new("../../schemas")).expect("the schemas of this repository")
@@ -56,6 +56,8 @@ broken! {
     a_schema_that_does_not_exist_is_named_with_the_nearest: "unknown-schema";
     names_must_stand_in_the_model: "not-in-the-model";
     what_a_job_asks_of_a_system_is_checked: "wrong-call";
+    a_body_that_its_schema_would_refuse_is_told_field_by_field: "wrong-body";
+    a_field_that_the_answer_does_not_have_is_told_with_the_nearest: "wrong-answer";
     all_mistakes_are_reported_at_once: "many-mistakes";
 }
 
@@ -64,7 +66,7 @@ fn the_check_of_a_folder_reports_the_mistakes_of_all_flows() {
     let report = check(Path::new("tests/broken"), &schemas());
     assert!(report.flows.is_empty());
     let files: std::collections::BTreeSet<_> = report.problems.iter().map(|problem| &problem.file).collect();
-    assert_eq!(files.len(), 13, "{report}");
+    assert_eq!(files.len(), 15, "{report}");
     assert!(report.problems.iter().all(|problem| problem.line > 0), "{report}");
 }
 
@@ -73,4 +75,15 @@ fn the_flows_of_this_repository_are_good() {
     let report = check(Path::new("../../flows"), &schemas());
     assert!(report.is_ok(), "{report}");
     assert!(report.flows.iter().any(|flow| &*flow.name == "tickets"));
+}
+
+#[test]
+fn every_command_and_answer_of_the_flows_of_this_repository_has_a_schema() {
+    let flows = check(Path::new("../../flows"), &schemas()).flows;
+    let calls: Vec<_> = flows.iter().flat_map(Flow::calls).collect();
+    for call in &calls {
+        assert!(call.undescribed().is_empty(), "{} {}: {:?}", call.system, call.path(), call.undescribed());
+    }
+    let described = |call: &&&SystemCall| call.body_schema().is_some();
+    assert_eq!((calls.len(), calls.iter().filter(described).count()), (31, 10), "calls, and commands among them");
 }

@@ -112,7 +112,8 @@ impl HttpSystem {
     pub(crate) async fn probe(&self) -> Result<Response, CallError> {
         let (path, method) = (self.probe.clone(), Method::Get);
         let idempotency_key = String::new();
-        self.call(&Request { method, path, body: None, if_match: None, idempotency_key, document: false }).await
+        self.call(&Request { method, path, body: None, schema: None, if_match: None, idempotency_key, document: false })
+            .await
     }
 
     async fn send(&self, request: &Request, token: Option<&Token>) -> Result<Response, CallError> {

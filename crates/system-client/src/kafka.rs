@@ -1,7 +1,8 @@
 //! A system that speaks Kafka: a command goes to one topic, its reply comes from another.
 //!
 //! A command is a CloudEvent in headers: `ce_id` and `ce_correlationid` are the idempotency key, `ce_type` is the method, `ce_subject` the
-//! path, `ce_source` names us; `if-match` and `reply-to` stand beside them, and the value is the body as JSON. The reply has the same
+//! path, `ce_source` names us, `ce_dataschema` the schema of the body where it has one; `if-match` and `reply-to` stand beside them, and
+//! the value is the body as JSON. The reply has the same
 //! `ce_correlationid`, and a `status` as HTTP has it (200 where it is missing). A system must know repeated commands by their id, as a
 //! system that speaks HTTP knows repeated requests.
 
@@ -29,6 +30,8 @@ use crate::settings::{Kafka, Settings, SettingsError};
 
 /// Longest wait for the topics while it is asked whether they are there.
 const ASK: Duration = Duration::from_secs(5);
+/// Stands before a schema's name: CloudEvents wants a URI. The name is that of the file, without its ending.
+const SCHEMAS: &str = "xconnector:schemas/";
 
 /// A system that speaks Kafka.
 pub(crate) struct KafkaSystem {
@@ -154,6 +157,10 @@ impl KafkaSystem {
         }
         if let Some(version) = &request.if_match {
             headers = headers.insert(Header { key: "if-match", value: Some(version) });
+        }
+        if let Some(schema) = &request.schema {
+            let uri = format!("{SCHEMAS}{schema}");
+            headers = headers.insert(Header { key: "ce_dataschema", value: Some(&uri) });
         }
         let body = request.body.as_ref().map(Value::to_string);
         let mut record = FutureRecord::to(&self.commands).key(key).headers(headers);

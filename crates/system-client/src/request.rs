@@ -30,6 +30,8 @@ pub struct Request {
     pub path: String,
     /// The JSON body.
     pub body: Option<Value>,
+    /// The name of the schema that the body obeys: a command by Kafka carries it.
+    pub schema: Option<String>,
     /// The version that is meant, for `If-Match`.
     pub if_match: Option<String>,
     /// Known to the system if the request comes again.

@@ -61,6 +61,7 @@ fn request() -> Request {
         method: Method::Post,
         path: "/cases/C%2F1/owner?why=now".into(),
         body: Some(json!({ "owner": "eva" })),
+        schema: Some("crm-assign-owner/v1".into()),
         if_match: Some("\"3\"".into()),
         idempotency_key: "job-1".into(),
         document: false,

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod content_review;
+mod contracts;
 mod document_approval;
 mod ended;
 mod finance_exceptions;

@@ -144,6 +144,24 @@ impl Office {
         read_all(self.kafka, &self.commands).await.unwrap().len()
     }
 
+    /// The schemas that those commands name
+    pub(super) async fn schemas_of_commands(&self) -> std::collections::BTreeSet<Option<String>> {
+        let commands = read_all(self.kafka, &self.commands).await.unwrap();
+        commands.iter().map(|command| command.header("ce_dataschema").map(str::to_owned)).collect()
+    }
+
+    /// Waits for so many dead letters, and gives the reason and the detail of each.
+    pub(super) async fn letters(&self, count: usize) -> Vec<(String, String)> {
+        let there = async || {
+            let letters = read_all(self.kafka, &self.copy.flow().dead_letters()).await?;
+            Ok((letters.len() >= count).then_some(letters))
+        };
+        let letters = until(&format!("{count} dead letters"), DEADLINE, there).await.unwrap();
+        assert_eq!(letters.len(), count, "dead letters");
+        let text = |letter: &Received, name| letter.header(name).unwrap_or_default().to_owned();
+        letters.iter().map(|letter| (text(letter, "xc-reason"), text(letter, "xc-detail"))).collect()
+    }
+
     /// The connector is killed.
     pub(super) async fn kill(&self) {
         let mut instance = self.instance.lock().await;
@@ -160,7 +178,7 @@ impl Office {
         self.instance.lock().await.connector.logged(text).await.unwrap();
     }
 
-    async fn log(&self) -> String {
+    pub(super) async fn log(&self) -> String {
         self.instance.lock().await.connector.log()
     }
 }

@@ -30,6 +30,8 @@ async fn purchases_are_booked_by_kafka(bench: Bench) {
     a_reply_that_came_while_nobody_was_there_is_found_by_the_next(&office).await;
     what_is_down_is_waited_for(&office).await;
     office.closes().await;
+    let schema = "xconnector:schemas/procurement-book/v1".to_owned();
+    assert_eq!(office.schemas_of_commands().await, [Some(schema)].into(), "what every command says it obeys");
     assert_eq!(office.effects(System::Procurement, BOOKING), (5, 5), "each purchase is booked once");
 }
 

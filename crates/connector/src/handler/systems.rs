@@ -12,6 +12,9 @@ use workflow_client::Variable;
 use super::faults::bad_answer;
 use super::{FlowHandler, Output, outcome};
 
+#[cfg(test)]
+mod tests;
+
 type Called = Result<Answer<Output>, Box<Failure>>;
 
 /// A job that asks a system, and what was answered.
@@ -67,6 +70,7 @@ impl FlowHandler {
             method: method(planned.method),
             path: planned.path,
             body: planned.body,
+            schema: call.body_schema().map(|schema| schema.name().to_owned()),
             if_match: planned.if_match,
             idempotency_key: asked.idempotency_key().to_owned(),
             document: planned.document,
@@ -126,9 +130,12 @@ impl FlowHandler {
     }
 }
 
-/// Expressions of the job that do not fit its variables or the answer: a repeat would not mend them.
+/// Expressions of the job that do not fit its variables or the answer, or a body that its schema refuses: a repeat would not mend them.
+/// An answer that its schema refuses is the system's doing, after an effect perhaps: it is asked again under the same key, as after any
+/// answer that cannot be used, until the system is mended or the record is given up.
 fn misfit(error: &PlanError) -> Box<Failure> {
-    Box::new(Failure { fault: Fault::Limit, detail: error.to_string(), retry_after: None })
+    let fault = if matches!(error, PlanError::Answer(_)) { Fault::BadAnswer } else { Fault::Limit };
+    Box::new(Failure { fault, detail: error.to_string(), retry_after: None })
 }
 
 fn unanswered(error: &CallError) -> Box<Failure> {

@@ -11,6 +11,11 @@ const JOBS: TopicId = TopicId(1);
 const REPLAY: TopicId = TopicId(2);
 
 fn handler() -> FlowHandler {
+    handler_with(Vec::new())
+}
+
+/// The handler of the tickets, whose jobs ask these systems.
+pub(super) fn handler_with(systems: Vec<Arc<System>>) -> FlowHandler {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let schemas = Schemas::load(&root.join("schemas")).unwrap();
     let flow = Flow::load(&root.join("flows/tickets"), &schemas).unwrap();
@@ -23,7 +28,7 @@ fn handler() -> FlowHandler {
         replay_topic: REPLAY,
         schema_ids: SchemaIds::default(),
         engine,
-        systems: Vec::new(),
+        systems,
         worker: "test".into(),
         history_lag: Duration::ZERO,
         lock: Duration::from_secs(600),

@@ -2,8 +2,10 @@
 
 mod check;
 mod compatibility;
+mod exact;
 mod load;
 mod plan;
+mod role;
 mod temporal;
 mod violation;
 
@@ -18,10 +20,11 @@ use crate::error::DecodeError;
 pub(crate) use check::{branch_of, canonical_uuid, finite};
 pub use load::{SchemaError, SchemaIds, Schemas};
 pub(crate) use plan::{Enumeration, Field, Node, NodeId, Plan, Record};
+pub use role::Role;
 pub use violation::Violation;
 pub(crate) use violation::{Fault, Step};
 
-/// A compiled schema. Named types are resolved once, here; nothing is looked up by name while events are read.
+/// A compiled schema, of events or of whatever else [`Role`] says. Named types are resolved once, here; nothing is looked up by name while events are read.
 ///
 /// # The normal form
 /// Data that came through a schema, from JSON or from Avro, looks the same to everybody after it:
@@ -44,6 +47,7 @@ pub(crate) use violation::{Fault, Step};
 /// refused at load.
 pub struct EventSchema {
     name: String,
+    role: Role,
     avro: apache_avro::Schema,
     plan: Plan,
     fingerprint: [u8; 8],
@@ -61,18 +65,25 @@ impl EventSchema {
         if has_fixed_uuid(&json) {
             return Err(invalid("uuid on a fixed type is not supported; use it on a string".to_owned()));
         }
+        let role = Role::of(&json).map_err(invalid)?;
         let avro = apache_avro::Schema::parse(&json).map_err(|error| invalid(with_causes(&error)))?;
         let plan = Plan::compile(&avro).map_err(invalid)?;
         let digest = avro.fingerprint::<Rabin>();
         let fingerprint = <[u8; 8]>::try_from(digest.bytes.as_slice())
             .map_err(|_| invalid("its fingerprint does not have 8 bytes".to_owned()))?;
-        Ok(Self { name: name.to_owned(), avro, plan, fingerprint })
+        Ok(Self { name: name.to_owned(), role, avro, plan, fingerprint })
     }
 
     /// The name, `<folder>/<file stem>`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its data is to us.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
     }
 
     /// The schema as parsed, for whoever checks expressions against it.
@@ -94,6 +105,17 @@ impl EventSchema {
     pub fn check_json(&self, mut value: Value) -> Result<Value, Violation> {
         check::check(&self.plan, self.plan.root, &mut value).map_err(Violation::from)?;
         Ok(value)
+    }
+
+    /// Checks JSON that goes to others as it is: nothing is filled in, taken away or understood in another form on its way. Beside
+    /// what [`EventSchema::check_json`] refuses, these are violations: fields that the schema does not have, aliases, tagged branches
+    /// of unions, and times as text.
+    ///
+    /// # Errors
+    /// The first violation, with its path.
+    pub fn check_exactly(&self, value: &Value) -> Result<(), Violation> {
+        self.check_json(value.clone())?;
+        exact::check(&self.plan, self.plan.root, value).map_err(Violation::from)
     }
 
     /// Reads a bare datum that was written with this very schema.

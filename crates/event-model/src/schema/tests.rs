@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{EventSchema, SchemaError, Schemas};
+use super::{EventSchema, Role, SchemaError, Schemas};
 
 fn shared_schemas() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
@@ -48,11 +48,13 @@ fn every_ticket_example_obeys_the_ticket_schema() {
 #[test]
 fn only_schema_files_directly_in_a_folder_are_loaded_under_folder_and_stem() {
     let schemas = Schemas::load(&shared_schemas()).expect("schemas load");
-    let names: Vec<&str> = schemas.names().collect();
-    let flows = ["approval", "complaint", "content-review", "employment", "finance-exception", "master-data"];
-    let all: Vec<String> =
-        flows.iter().chain(&["outcome", "receipt", "ticket"]).map(|name| format!("{name}/v1")).collect();
-    assert_eq!(names, all);
+    let of = |role: Role| -> Vec<&str> {
+        schemas.names().filter(|name| schemas.get(name).is_some_and(|schema| schema.role() == role)).collect()
+    };
+    let flows = ["approval", "complaint", "content-review", "employment", "finance-exception", "master-data", "ticket"];
+    assert_eq!(of(Role::Event), flows.map(|name| format!("{name}/v1")));
+    assert_eq!(of(Role::Reply), ["outcome/v1", "receipt/v1"]);
+    assert!(schemas.names().all(|name| name.ends_with("/v1")), "examples are none");
     assert!(schemas.get("ticket/v2").is_none());
 }
 
@@ -218,4 +220,39 @@ fn checking_again_changes_nothing() {
     let value: Value = serde_json::from_str(&text.expect("readable")).expect("JSON");
     let once = ticket.check_json(value).expect("accepted");
     assert_eq!(ticket.check_json(once.clone()), Ok(once));
+}
+
+#[test]
+fn what_leaves_us_is_exactly_what_its_schema_says() {
+    let text = r#"{"type":"record","name":"O","xconnector.role":"command","fields":[
+        {"name":"id","type":"string","aliases":["number"]},
+        {"name":"at","type":["null",{"type":"long","logicalType":"timestamp-millis"}, "string"],"default":null},
+        {"name":"lines","type":{"type":"array","items":{"type":"record","name":"Line","fields":[{"name":"price","type":"double"}]}},"default":[]},
+        {"name":"labels","type":{"type":"map","values":{"type":"int","logicalType":"date"}},"default":{}}]}"#;
+    let schema = EventSchema::parse("o/v1", text).expect("a schema");
+    let refused = |value: Value| {
+        assert!(schema.check_json(value.clone()).is_ok(), "the normal form takes it: {value}");
+        schema.check_exactly(&value).expect_err("refused").to_string()
+    };
+    assert_eq!(
+        schema.check_exactly(&json!({ "id": "7", "at": "2026-11-24T09:00:00Z", "lines": [{ "price": 3 }] })),
+        Ok(())
+    );
+    let wrong = schema.check_exactly(&json!({ "id": 7 })).expect_err("refused").to_string();
+    assert_eq!(wrong, "$.id: expected string, found number");
+    for (value, why) in [
+        (json!({ "id": "7", "secret": 1 }), "$: found a field beside those of the schema, id, at, lines, labels"),
+        (json!({ "number": "7" }), "$: found a field beside those of the schema, id, at, lines, labels"),
+        (
+            json!({ "id": "7", "lines": [{ "price": 1.5, "tax": 2 }] }),
+            "$.lines[0]: found a field beside those of the schema, price",
+        ),
+        (
+            json!({ "id": "7", "labels": { "secret": "2026-11-24" } }),
+            "$.labels{0}: expected a whole number, found a time as text",
+        ),
+        (json!({ "id": "7", "at": { "long": 3 } }), "$.at: expected null or long or string, found object"),
+    ] {
+        assert_eq!(refused(value), why);
+    }
 }

@@ -14,7 +14,9 @@ use crate::problem::{nearest, suggestion};
 pub(crate) struct Scope {
     /// Name and type of each.
     pub(crate) variables: Vec<(&'static str, Type)>,
-    /// How messages call the place where the fields of `event` are declared, `schema ticket/v1`.
+    /// The path whose fields a schema declares, `event` or `response.body`.
+    pub(crate) declared: &'static str,
+    /// How messages call the place where they are declared, `schema ticket/v1`.
     pub(crate) declared_in: String,
     /// Paths that a step's `when` has proved to be not null.
     pub(crate) not_null: Vec<String>,
@@ -37,6 +39,8 @@ pub(crate) struct Uses {
     pub(crate) event_fields: BTreeSet<String>,
     /// `event` is used as a whole.
     pub(crate) whole_event: bool,
+    /// `response.body`, or `response` as a whole, is used.
+    pub(crate) answer_body: bool,
 }
 
 impl Uses {
@@ -44,6 +48,7 @@ impl Uses {
         self.variables.extend(other.variables.iter().cloned());
         self.event_fields.extend(other.event_fields.iter().cloned());
         self.whole_event |= other.whole_event;
+        self.answer_body |= other.answer_body;
     }
 }
 
@@ -150,6 +155,7 @@ impl Checker<'_> {
         if let Some((_, of)) = self.scope.variables.iter().find(|(variable, _)| *variable == name) {
             self.uses.variables.insert(name.to_owned());
             self.uses.whole_event |= name == "event";
+            self.uses.answer_body |= name == "response";
             return of.clone();
         }
         if !TYPE_NAMES.contains(&name) {
@@ -176,20 +182,20 @@ impl Checker<'_> {
                 Some(of) if select.test => {
                     let path = path_of(&select.operand).unwrap_or_default();
                     let what =
-                        format!("`has({path}.{field})` is always true, as {} has this field", self.scope.declared_in);
+                        format!("`has({path}.{field})` is always true, as {} has this field", self.place_of(&path));
                     let help = if of.may_be_null() { format!("write `{path}.{field} != null`") } else { String::new() };
                     self.mistake(node.id, what, help);
                     Type::Bool
                 }
                 Some(of) => of.clone(),
                 None => {
-                    let path = path_of(&select.operand).unwrap_or_default();
+                    let path = path_of(&select.operand).map(|path| format!("{path}."));
+                    let path = path.as_deref().unwrap_or_default();
                     let help = match nearest(field, record.names()) {
-                        Some(near) => format!("did you mean `{path}.{near}`?"),
+                        Some(near) => format!("did you mean `{path}{near}`?"),
                         None => suggestion(field, record.names()),
                     };
-                    let place =
-                        if path.starts_with("event") { self.scope.declared_in.clone() } else { format!("`{path}`") };
+                    let place = self.place_of(path.trim_end_matches('.'));
                     self.mistake(node.id, format!("unknown field `{field}` in {place}"), help);
                     Type::Dyn
                 }
@@ -215,16 +221,29 @@ impl Checker<'_> {
         if select.test { Type::Bool } else { of }
     }
 
-    /// The type of what a field is taken from; `event.x` is noted as a use of `x` alone.
+    /// What declares the fields of a path.
+    fn place_of(&self, path: &str) -> String {
+        match path {
+            "" => "this record".to_owned(),
+            path if path.starts_with(self.scope.declared) => self.scope.declared_in.clone(),
+            path => format!("`{path}`"),
+        }
+    }
+
+    /// The type of what a field is taken from; `event.x` is noted as a use of `x` alone, `response.status` as none of the body.
     fn operand_of(&mut self, select: &SelectExpr) -> Type {
         let Expr::Ident(name) = &select.operand.expr else {
             return self.present(&select.operand);
         };
-        let whole_before = self.uses.whole_event;
+        let (whole_before, body_before) = (self.uses.whole_event, self.uses.answer_body);
         let of = self.present(&select.operand);
-        if name == "event" && !self.locals.iter().any(|(local, _)| local == name) {
+        let is_local = self.locals.iter().any(|(local, _)| local == name);
+        if name == "event" && !is_local {
             self.uses.whole_event = whole_before;
             self.uses.event_fields.insert(select.field.clone());
+        }
+        if name == "response" && !is_local && select.field != "body" {
+            self.uses.answer_body = body_before;
         }
         of
     }

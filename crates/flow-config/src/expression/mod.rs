@@ -5,6 +5,7 @@
 //! event's JSON without the interpreter.
 
 mod check;
+mod fit;
 mod functions;
 mod narrowing;
 mod operators;
@@ -23,15 +24,17 @@ use cel::{Env, ExecutionError, Program};
 use serde_json::Value as Json;
 
 pub(crate) use check::{Scope, Uses};
+pub(crate) use fit::{Misfit, misfit};
 pub(crate) use narrowing::not_null_when;
-pub(crate) use scope::{Evaluation, Needed, job_scope, null_scope, step_scope};
-pub(crate) use types::Type;
+pub(crate) use scope::{AnswerBody, Evaluation, Needed, answer_scope, job_scope, null_scope, step_scope};
+pub(crate) use types::{RecordType, Type};
 pub(crate) use value::noun;
 
 /// An expression that has been checked.
 pub struct Expression {
     source: String,
     form: Form,
+    of: Type,
     uses: Uses,
 }
 
@@ -86,13 +89,28 @@ impl Expression {
                 .filter(|segments| scope.is_plain_path(segments))
                 .map(|segments| Form::Path(segments.into_iter().map(str::to_owned).collect()))
         };
-        Ok(Self { source: source.to_owned(), form: form.unwrap_or(Form::Program(program)), uses: checked.uses })
+        let form = form.unwrap_or(Form::Program(program));
+        Ok(Self { source: source.to_owned(), form, of: checked.of, uses: checked.uses })
     }
 
     /// The expression as it is written in the flow.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// What it gives, as far as that is known; a constant text is one that can be nothing else.
+    pub(crate) fn gives(&self) -> Type {
+        match &self.form {
+            Form::Constant(Json::String(text)) => Type::Enum([text.clone()].into()),
+            Form::Constant(_) | Form::Path(_) | Form::Program(_) => self.of.clone(),
+        }
+    }
+
+    /// Whether it looks into the body of an answer, and does not just take it as it is.
+    pub(crate) fn looks_into_the_answer(&self) -> bool {
+        let takes_it_whole = matches!(&self.form, Form::Path(path) if *path == ["response", "body"]);
+        self.uses.answer_body && !takes_it_whole
     }
 
     /// What the interpreter needs for this expression; nothing for constants and paths.

@@ -20,6 +20,7 @@ pub(crate) fn step_scope(schema: &EventSchema) -> Scope {
             ("ce", ce_type()),
             ("record", Type::record(record_fields(Type::Text.nullable()))),
         ],
+        declared: "event",
         declared_in: format!("schema {}", schema.name()),
         not_null: Vec::new(),
     }
@@ -28,8 +29,8 @@ pub(crate) fn step_scope(schema: &EventSchema) -> Scope {
 /// What is known of a record without a value. Its key is a text: a record that has none says nothing at all.
 pub(crate) fn null_scope() -> Scope {
     let (ce, record) = (ce_type(), Type::record(record_fields(Type::Text)));
-    let declared_in = "a record without a value".to_owned();
-    Scope { variables: vec![("ce", ce), ("record", record)], declared_in, not_null: Vec::new() }
+    let (declared, declared_in) = ("record", "a record without a value".to_owned());
+    Scope { variables: vec![("ce", ce), ("record", record)], declared, declared_in, not_null: Vec::new() }
 }
 
 fn ce_type() -> Type {
@@ -47,18 +48,45 @@ fn record_fields(key: Type) -> [(&'static str, Type); 4] {
     [("topic", Type::Text), ("partition", Type::Int), ("offset", Type::Int), ("key", key)]
 }
 
-/// What the expressions of a job may use: `vars`, the process variables by name, `job`, and, where a system has answered, `response`.
-pub(crate) fn job_scope(answered: bool) -> Scope {
+/// What the expressions of a job may use: `vars`, the process variables by name, and `job`.
+pub(crate) fn job_scope() -> Scope {
     let text = || Type::Text;
     let job = Type::record([("id", text()), ("processInstanceId", text()), ("businessKey", text().nullable())]);
-    let headers = Type::Map(Arc::new(Type::Text));
-    let response = Type::record([("status", Type::Int), ("headers", headers), ("body", Type::Dyn)]);
-    let response = Some(("response", response)).filter(|_| answered);
     Scope {
-        variables: [("vars", Type::Map(Arc::new(Type::Dyn))), ("job", job)].into_iter().chain(response).collect(),
-        declared_in: "the process".to_owned(),
+        variables: vec![("vars", Type::Map(Arc::new(Type::Dyn))), ("job", job)],
+        declared: "job",
+        declared_in: "the job".to_owned(),
         not_null: Vec::new(),
     }
+}
+
+/// The same where a system has answered: `response` is its answer.
+pub(crate) fn answer_scope(body: &AnswerBody) -> Scope {
+    let (of, declared_in) = match body {
+        AnswerBody::Any => (Type::Dyn, "the answer".to_owned()),
+        AnswerBody::Obeys(schema) => (Type::of_schema(schema.avro()), format!("schema {}", schema.name())),
+        AnswerBody::Document => (document_reference(), "the reference to a document".to_owned()),
+    };
+    let mut scope = job_scope();
+    let headers = Type::Map(Arc::new(Type::Text));
+    scope.variables.push(("response", Type::record([("status", Type::Int), ("headers", headers), ("body", of)])));
+    Scope { declared: "response.body", declared_in, ..scope }
+}
+
+/// What is known of the body of an answer.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    /// Nothing.
+    Any,
+    /// It obeys a schema.
+    Obeys(Arc<EventSchema>),
+    /// It is the reference that is made of a document.
+    Document,
+}
+
+fn document_reference() -> Type {
+    let text = || Type::Text;
+    Type::record([("href", text()), ("sha256", text()), ("bytes", Type::Int), ("contentType", text().nullable())])
 }
 
 impl Scope {
@@ -97,7 +125,8 @@ impl Needed {
             && !uses.whole_event
         {
             let used = |(name, _): &&(String, Type)| uses.event_fields.contains(name);
-            Type::Record(Arc::new(RecordType { fields: record.fields.iter().filter(used).cloned().collect() }))
+            let fields = record.fields.iter().filter(used).cloned().collect();
+            Type::Record(Arc::new(RecordType { fields, optional: record.optional.clone() }))
         } else {
             event
         };

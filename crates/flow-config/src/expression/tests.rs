@@ -210,7 +210,7 @@ fn only_what_expressions_use_is_converted() {
 
 #[test]
 fn a_process_variable_that_is_absent_is_named() {
-    let expression = Expression::compile("vars.decision", Wanted::Text, &job_scope(false)).expect("compiles");
+    let expression = Expression::compile("vars.decision", Wanted::Text, &job_scope()).expect("compiles");
     let job = json!({"jobId": "j", "topic": "t", "processInstanceId": "p", "variables": {"other": "x"}});
     let job = serde_json::from_value(job).expect("a job");
     let error = expression.evaluate(&Evaluation::of_job(&job, None)).expect_err("absent");

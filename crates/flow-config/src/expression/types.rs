@@ -1,6 +1,6 @@
 //! What can be known about a value before any event has come: its type, from the Avro schema.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use apache_avro::Schema;
@@ -32,6 +32,8 @@ pub(crate) enum Type {
 #[derive(Debug, PartialEq)]
 pub(crate) struct RecordType {
     pub(crate) fields: Vec<(String, Type)>,
+    /// The fields that whoever writes one may leave out, because they have a default.
+    pub(crate) optional: BTreeSet<String>,
 }
 
 impl RecordType {
@@ -55,7 +57,7 @@ impl Type {
 
     pub(crate) fn record(fields: impl IntoIterator<Item = (&'static str, Type)>) -> Self {
         let fields = fields.into_iter().map(|(name, of)| (name.to_owned(), of)).collect();
-        Self::Record(Arc::new(RecordType { fields }))
+        Self::Record(Arc::new(RecordType { fields, optional: BTreeSet::new() }))
     }
 
     pub(crate) fn nullable(self) -> Self {
@@ -166,7 +168,9 @@ impl<'s> Reader<'s> {
         self.open.push(&record.name);
         let fields = record.fields.iter().map(|field| (field.name.clone(), self.read(&field.schema))).collect();
         self.open.pop();
-        Type::Record(Arc::new(RecordType { fields }))
+        let with_default = record.fields.iter().filter(|field| field.default.is_some());
+        let optional = with_default.map(|field| field.name.clone()).collect();
+        Type::Record(Arc::new(RecordType { fields, optional }))
     }
 
     fn union(&mut self, union: &'s UnionSchema) -> Type {

@@ -1,21 +1,24 @@
 //! `call` of a `[[job]]`: the request to a system, and what its answer means to the process.
 
+mod body;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use event_model::JobRecord;
-use serde_json::{Map, Value as Json, json};
-use toml::Spanned;
-use toml::de::DeValue;
+use event_model::{EventSchema, JobRecord, Role, Schemas, Violation};
+use serde_json::{Value as Json, json};
 
-use super::plan::{PlanError, Variables};
-use super::read::{compile, expression};
+use self::body::Body;
+use super::plan::{Breach, PlanError, Variables};
+use super::read::{expression, schema};
 use super::source::Located;
 use super::step::{check_name, variables};
 use super::template::Template;
 use crate::document::Section;
-use crate::expression::{Evaluation, EvaluationError, Scope, Wanted, job_scope, noun};
+use crate::expression::{AnswerBody, Evaluation, EvaluationError, Wanted, answer_scope, job_scope, noun};
 
 /// What a job asks of a system.
 #[derive(Debug)]
@@ -30,7 +33,9 @@ pub struct SystemCall {
     pub line: usize,
     path: Template,
     body: Option<Body>,
+    body_schema: Option<Arc<EventSchema>>,
     if_match: Option<Located>,
+    answer: AnswerBody,
     result: Vec<(Arc<str>, Located)>,
     bpmn_error: BTreeMap<u16, Arc<str>>,
     file: Arc<str>,
@@ -84,43 +89,66 @@ pub struct SystemAnswer<'a> {
     pub body: &'a Json,
 }
 
-/// The body as the file writes it: expressions in tables and lists.
-#[derive(Debug)]
-enum Body {
-    Value(Located),
-    Constant(Json),
-    Table(Vec<(String, Body)>),
-    List(Vec<Body>),
-}
-
 impl SystemCall {
     /// The request for `job`.
     ///
     /// # Errors
-    /// An expression failed, or gave what cannot stand there.
+    /// An expression failed, or gave what cannot stand there; or the body does not obey its schema.
     pub fn plan(&self, job: &JobRecord) -> Result<PlannedCall, PlanError> {
         let evaluation = Evaluation::of_job(job, None);
         let wrong = |at: &Located, cause: EvaluationError| self.wrong(job, at, &cause);
         let path = self.path.fill(&evaluation).map_err(|(at, cause)| wrong(at, cause))?;
         let body = self.body.as_ref().map(|body| body.fill(&evaluation)).transpose();
         let body = body.map_err(|(at, cause)| wrong(at, cause))?;
+        if let (Some(body), Some(schema)) = (&body, &self.body_schema) {
+            // What is sent is what was calculated: adding a schema to a call changes no request that is under way.
+            schema.check_exactly(body).map_err(|violation| PlanError::Body(self.breach(job, schema, violation)))?;
+        }
         let if_match = self.if_match.as_ref().map(|at| text_or_null(at, &evaluation)).transpose();
         let if_match = if_match.map_err(|(at, cause)| wrong(at, cause))?.flatten();
         Ok(PlannedCall { method: self.method, path, body, if_match, document: self.document })
     }
 
-    /// The variables that the answer gives the process.
+    /// The variables that the answer gives the process. Of an answer with a schema they see what the schema knows, and not the rest.
     ///
     /// # Errors
-    /// An expression failed, for instance because the answer has no such field.
+    /// The answer does not obey its schema, or an expression failed, for instance because the answer has no such field.
     pub fn result(&self, job: &JobRecord, answer: SystemAnswer<'_>) -> Result<Variables, PlanError> {
-        let response = json!({ "status": answer.status, "headers": answer.headers, "body": answer.body });
+        let body = match &self.answer {
+            AnswerBody::Obeys(schema) => {
+                let obeys = schema.check_json(answer.body.clone());
+                obeys.map_err(|violation| PlanError::Answer(self.breach(job, schema, violation)))?
+            }
+            AnswerBody::Any | AnswerBody::Document => answer.body.clone(),
+        };
+        let response = json!({ "status": answer.status, "headers": answer.headers, "body": body });
         let evaluation = Evaluation::of_job(job, Some(&response));
         let value = |(name, at): &(Arc<str>, Located)| match at.expression.evaluate(&evaluation) {
             Ok(value) => Ok((Arc::clone(name), value)),
             Err(cause) => Err(self.wrong(job, at, &cause)),
         };
         self.result.iter().map(value).collect()
+    }
+
+    /// The schema that every body obeys.
+    #[must_use]
+    pub fn body_schema(&self) -> Option<&EventSchema> {
+        self.body_schema.as_deref()
+    }
+
+    /// The schema that every good answer has to obey.
+    #[must_use]
+    pub fn answer_schema(&self) -> Option<&EventSchema> {
+        if let AnswerBody::Obeys(schema) = &self.answer { Some(schema) } else { None }
+    }
+
+    /// What no schema describes: the body, and the answer where `result` looks into it. One that is taken as a whole needs none.
+    #[must_use]
+    pub fn undescribed(&self) -> Vec<&'static str> {
+        let body = self.body.is_some() && self.body_schema.is_none();
+        let looks = self.result.iter().any(|(_, at)| at.expression.looks_into_the_answer());
+        let answer = looks && matches!(self.answer, AnswerBody::Any);
+        [("body", body), ("answer", answer)].into_iter().filter(|(_, lacks)| *lacks).map(|(what, _)| what).collect()
     }
 
     /// The path as it is written in the flow.
@@ -138,22 +166,10 @@ impl SystemCall {
     fn wrong(&self, job: &JobRecord, at: &Located, cause: &EvaluationError) -> PlanError {
         PlanError::expression(&self.file, &format!("job {}", job.topic), at, cause)
     }
-}
 
-impl Body {
-    fn fill(&self, evaluation: &Evaluation<'_>) -> Result<Json, (&Located, EvaluationError)> {
-        Ok(match self {
-            Body::Value(at) => at.expression.evaluate(evaluation).map_err(|cause| (at, cause))?,
-            Body::Constant(value) => value.clone(),
-            Body::List(items) => Json::Array(items.iter().map(|item| item.fill(evaluation)).collect::<Result<_, _>>()?),
-            Body::Table(fields) => {
-                let mut object = Map::new();
-                for (name, body) in fields {
-                    object.insert(name.clone(), body.fill(evaluation)?);
-                }
-                Json::Object(object)
-            }
-        })
+    fn breach(&self, job: &JobRecord, schema: &EventSchema, violation: Violation) -> Breach {
+        let (file, topic, schema) = (Arc::clone(&self.file), job.topic.clone(), schema.name().to_owned());
+        Breach { file, line: self.line, topic, schema, violation }
     }
 }
 
@@ -178,24 +194,29 @@ const METHODS: [(&str, Method); 5] = [
     ("DELETE", Method::Delete),
 ];
 
-pub(super) fn read(job: &Section<'_>, file: &Arc<str>) -> Option<SystemCall> {
+pub(super) fn read(job: &Section<'_>, file: &Arc<str>, schemas: &Schemas) -> Option<SystemCall> {
     for field in ["decision", "include"] {
         if let Some(at) = job.key_at(field) {
             job.report(at, field, "belongs to a job that publishes the outcome", "remove it");
         }
     }
     let section = job.table("call")?;
-    let scope = job_scope(false);
+    let scope = job_scope();
     let system = section.required_string("system", "the name of a [[system]] in xconnector.toml");
     let method = section.one_of("method", &METHODS);
     let path = section
         .required_string("path", "for instance path = \"/cases/{vars.caseId}/owner\"; what stands in braces is CEL")
         .and_then(|path| Template::read(&section, "path", &path, &scope));
-    let body = section.get("body").and_then(|value| body(&section, "body", value, &scope));
+    let body_schema = schema(&section, "body_schema", schemas, Role::Command);
+    let body = body::read(&section, &scope, body_schema.as_deref());
+    if let (false, Some(at)) = (section.has("body"), section.key_at("body_schema")) {
+        section.report(at, "body_schema", "describes a body, and there is none", "add body = { … }, or remove it");
+    }
     let if_match = expression(&section, "if_match", Wanted::Anything, &scope);
     let document = section.one_of("answer", &[("json", false), ("document", true)]).unwrap_or(false);
+    let answer = answer(&section, document, schemas);
     section.finish();
-    let result = job.table("result").map(|table| variables(&table, &job_scope(true))).unwrap_or_default();
+    let result = job.table("result").map(|table| variables(&table, &answer_scope(&answer))).unwrap_or_default();
     let bpmn_error = job.table("bpmn_error").map(|table| bpmn_errors(&table)).unwrap_or_default();
     if section.has("body") && body.is_none() || section.has("if_match") && if_match.is_none() {
         return None;
@@ -207,38 +228,25 @@ pub(super) fn read(job: &Section<'_>, file: &Arc<str>) -> Option<SystemCall> {
         line: section.document.position(section.at()).0,
         path: path?,
         body,
+        body_schema,
         if_match,
+        answer,
         result,
         bpmn_error,
         file: Arc::clone(file),
     })
 }
 
-fn body(section: &Section<'_>, name: &str, value: &Spanned<DeValue<'_>>, scope: &Scope) -> Option<Body> {
-    match value.get_ref() {
-        DeValue::String(source) => {
-            compile(section, name, value.span(), source, Wanted::Anything, scope).map(Body::Value)
-        }
-        DeValue::Boolean(truth) => Some(Body::Constant(Json::Bool(*truth))),
-        DeValue::Integer(number) => {
-            let whole = i64::from_str_radix(number.as_str(), number.radix()).ok();
-            whole.map(|whole| Body::Constant(Json::from(whole)))
-        }
-        DeValue::Table(table) => {
-            let field = |(name, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-                Some((name.get_ref().to_string(), body(section, name.get_ref(), value, scope)?))
-            };
-            // Every mistake is reported, not the first only.
-            let fields: Vec<_> = table.iter().map(field).collect();
-            fields.into_iter().collect::<Option<_>>().map(Body::Table)
-        }
-        DeValue::Array(items) => {
-            let items: Vec<_> = items.iter().map(|item| body(section, name, item, scope)).collect();
-            items.into_iter().collect::<Option<_>>().map(Body::List)
-        }
-        DeValue::Float(_) | DeValue::Datetime(_) => {
-            section.wrong_type(name, value, "a CEL expression in quotes, or a table of them")
-        }
+fn answer(section: &Section<'_>, document: bool, schemas: &Schemas) -> AnswerBody {
+    let described = schema(section, "answer_schema", schemas, Role::Answer);
+    if let (true, Some(at)) = (document, section.key_at("answer_schema")) {
+        let help = "remove it: response.body is { href, sha256, bytes, contentType }";
+        section.report(at, "answer_schema", "describes JSON, and the answer is a document", help);
+    }
+    match described {
+        _ if document => AnswerBody::Document,
+        Some(schema) => AnswerBody::Obeys(schema),
+        None => AnswerBody::Any,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event_model::JobRecord;
+use event_model::{JobRecord, Schemas};
 use serde_json::Value as Json;
 
 use super::call::{self, SystemCall};
@@ -65,7 +65,7 @@ impl Publication {
 /// Used when a job says nothing else.
 const DEFAULT_DECISION: &str = "vars.decision";
 
-pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
+pub(super) fn read(section: Section<'_>, file: &Arc<str>, schemas: &Schemas) -> Option<Job> {
     let ended = section.string("ended").map(|process| Arc::<str>::from(process.into_inner()));
     let topic = match &ended {
         Some(process) => Some(format!("ended:{process}")),
@@ -84,7 +84,7 @@ pub(super) fn read(section: Section<'_>, file: &Arc<str>) -> Option<Job> {
     }
     let work = match (section.has("publish"), section.has("call")) {
         (true, false) => publication(&section, file).map(Box::new).map(JobWork::Outcome),
-        (false, true) => call::read(&section, file).map(Box::new).map(JobWork::Call),
+        (false, true) => call::read(&section, file, schemas).map(Box::new).map(JobWork::Call),
         (given, _) => {
             let what = if given { "publishes and calls, but a job does one thing" } else { "says nothing to do" };
             let help = "give exactly one: publish = \"outcome\", or call = { system = \"crm\", path = \"/cases\" }";
@@ -103,7 +103,7 @@ fn publication(section: &Section<'_>, file: &Arc<str>) -> Option<Publication> {
         }
     }
     let known = section.one_of("publish", &[("outcome", ())]);
-    let scope = job_scope(false);
+    let scope = job_scope();
     let decision = match section.has("decision") {
         true => expression(section, "decision", Wanted::Text, &scope),
         false => compile(section, "decision", section.at()..section.at(), DEFAULT_DECISION, Wanted::Text, &scope),

@@ -25,7 +25,7 @@ use crate::problem::Problem;
 
 pub use call::{Method, PlannedCall, SystemAnswer, SystemCall};
 pub use job::{Job, JobWork, Publication};
-pub use plan::{LaneKey, PlanError, Planned, PlannedAction, Variables};
+pub use plan::{Breach, LaneKey, PlanError, Planned, PlannedAction, Variables};
 pub use source::{OnLost, OnNull, Source, StartFrom};
 pub use step::{Action, Step};
 pub use storm_guard::StormGuard;

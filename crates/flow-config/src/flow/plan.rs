@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_model::{Coordinates, Event, Record};
+use event_model::{Coordinates, Event, Record, Violation};
 use serde_json::Value as Json;
 
 use super::Flow;
@@ -140,6 +140,28 @@ pub enum PlanError {
         /// The length in characters.
         length: usize,
     },
+    /// The body of a call does not obey its schema; it was not sent.
+    #[error("job.call.body {0}")]
+    Body(Breach),
+    /// The answer to a call does not obey its schema; whatever was asked for may have been done.
+    #[error("the answer {0}")]
+    Answer(Breach),
+}
+
+/// What departs from a schema in a call, without data of the process or the system.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("does not obey schema {schema}: {violation} ({file}:{line}: job {topic})")]
+pub struct Breach {
+    /// The flow file.
+    pub file: Arc<str>,
+    /// Line of the call in it, from 1.
+    pub line: usize,
+    /// The job's topic.
+    pub topic: String,
+    /// The schema's name.
+    pub schema: String,
+    /// The field, and what is wrong with it.
+    pub violation: Violation,
 }
 
 impl PlanError {
@@ -149,6 +171,7 @@ impl PlanError {
         match self {
             Self::Expression { .. } => "expression-error",
             Self::BusinessKeyLimit { .. } => "business-key-limit",
+            Self::Body(_) | Self::Answer(_) => "schema-violation",
         }
     }
 

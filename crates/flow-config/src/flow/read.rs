@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use event_model::{ReplyEncoding, Schemas};
+use event_model::{EventSchema, ReplyEncoding, Role, Schemas};
 
 use super::source::Located;
 use super::{Compensate, Flow, Job, Limits, OnExhausted, Reply, job, model, source, step, storm_guard};
 use crate::document::{Document, Section, Zero};
 use crate::expression::{Expression, Needed, Scope, Uses, Wanted};
-use crate::problem::Problem;
+use crate::problem::{Problem, suggestion};
 
 pub(super) fn flow(dir: &Path, schemas: &Schemas) -> Result<Flow, Vec<Problem>> {
     let file = dir.join("flow.toml");
@@ -43,7 +43,7 @@ fn read(document: &Document, dir: &Path, schemas: &Schemas) -> Option<Flow> {
     }
     let file: Arc<str> = document.file().display().to_string().into();
     let steps = step::read_all(sections, scope.as_ref());
-    let jobs = jobs(root.tables("job"), &file);
+    let jobs = jobs(root.tables("job"), &file, schemas);
     let reply =
         root.require("reply", "write [reply] and topic = \"…\"").then(|| root.table("reply")).flatten().and_then(reply);
     let limits = root.table("limits").map(limits).unwrap_or_default();
@@ -116,11 +116,11 @@ fn flow_name(section: Section<'_>) -> Option<Arc<str>> {
     })
 }
 
-fn jobs(sections: Vec<Section<'_>>, file: &Arc<str>) -> Vec<Job> {
+fn jobs(sections: Vec<Section<'_>>, file: &Arc<str>, schemas: &Schemas) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     for section in sections {
         let (document, at) = (section.document, section.at());
-        let Some(job) = job::read(section, file) else {
+        let Some(job) = job::read(section, file, schemas) else {
             continue;
         };
         if jobs.iter().any(|other| other.topic == job.topic) {
@@ -163,6 +163,30 @@ fn limits(section: Section<'_>) -> Limits {
     }
     section.finish();
     limits
+}
+
+/// The schema that a field names, if the field is there: one that describes what it has to describe.
+pub(super) fn schema(
+    section: &Section<'_>,
+    field: &'static str,
+    schemas: &Schemas,
+    role: Role,
+) -> Option<Arc<EventSchema>> {
+    let name = section.string(field)?;
+    let (at, name) = (name.span().start, name.get_ref().as_str());
+    let Some(schema) = schemas.get(name) else {
+        let fitting = schemas.names().filter(|known| schemas.get(known).is_some_and(|schema| schema.role() == role));
+        let names: Vec<String> = fitting.map(|known| known.to_string()).collect();
+        let help = suggestion(name, names.iter().map(String::as_str));
+        section.report(at, field, format!("there is no schema `{name}`"), help);
+        return None;
+    };
+    if schema.role() != role {
+        let message = format!("`{name}` describes {}, and this has to describe {role}", schema.role());
+        section.report(at, field, message, "name another schema, or see the schema's xconnector.role");
+        return None;
+    }
+    Some(schema)
 }
 
 /// Compiles the expression in a field of `section`, if the field is there.

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use event_model::{EventSchema, Schemas};
+use event_model::{EventSchema, Role, Schemas};
 use jiff::Timestamp;
 use toml::de::DeValue;
 
 use super::null::{self, NullRule};
-use super::read::{check_topic, expression};
+use super::read::{check_topic, expression, schema};
 use crate::document::Section;
 use crate::expression::{Expression, Scope, Wanted, step_scope};
-use crate::problem::suggestion;
 
 /// What a flow reads, and where it starts.
 #[derive(Debug)]
@@ -77,7 +76,8 @@ const DEFAULT_MAX_BODY: usize = 1024 * 1024;
 /// that the steps can be checked in the same run.
 pub(super) fn read(section: Section<'_>, schemas: &Schemas) -> (Option<Source>, Option<Scope>) {
     let topics = topics(&section);
-    let schema = schema(&section, schemas);
+    let help = "for instance schema = \"ticket/v1\", the file schemas/ticket/v1.avsc";
+    let schema = section.require("schema", help).then(|| schema(&section, "schema", schemas, Role::Event)).flatten();
     let scope = schema.as_deref().map(step_scope);
     let start_from = start_from(&section);
     let key = scope.as_ref().and_then(|scope| expression(&section, "key", Wanted::Text, scope));
@@ -123,18 +123,6 @@ fn topics(section: &Section<'_>) -> Option<Vec<Arc<str>>> {
         seen.push(name);
     }
     Some(seen)
-}
-
-fn schema(section: &Section<'_>, schemas: &Schemas) -> Option<Arc<EventSchema>> {
-    let name =
-        section.required_string("schema", "for instance schema = \"ticket/v1\", the file schemas/ticket/v1.avsc")?;
-    let schema = schemas.get(name.get_ref());
-    if schema.is_none() {
-        let names: Vec<String> = schemas.names().map(|known| known.to_string()).collect();
-        let help = suggestion(name.get_ref(), names.iter().map(String::as_str));
-        section.report(name.span().start, "schema", format!("there is no schema `{}`", name.get_ref()), help);
-    }
-    schema
 }
 
 fn start_from(section: &Section<'_>) -> Option<StartFrom> {

@@ -23,7 +23,7 @@ pub(super) struct Template {
 #[derive(Debug)]
 enum Part {
     Text(String),
-    Value(Located),
+    Value(Box<Located>),
 }
 
 impl Template {
@@ -47,7 +47,8 @@ impl Template {
             let Some((source, after)) = behind.split_once('}') else {
                 return report("has a brace that is not closed", "write /cases/{vars.caseId}");
             };
-            parts.push(Part::Value(compile(section, name, span.clone(), source, Wanted::Anything, scope)?));
+            let value = compile(section, name, span.clone(), source, Wanted::Anything, scope)?;
+            parts.push(Part::Value(Box::new(value)));
             rest = after;
         }
         parts.push(Part::Text(rest.to_owned()));
@@ -64,7 +65,7 @@ impl Template {
             match part {
                 Part::Text(text) => path.push_str(text),
                 Part::Value(at) => {
-                    let value = at.expression.evaluate(evaluation).and_then(segment).map_err(|cause| (at, cause))?;
+                    let value = at.expression.evaluate(evaluation).and_then(segment).map_err(|cause| (&**at, cause))?;
                     path.extend(utf8_percent_encode(&value, ENCODED));
                 }
             }

@@ -195,13 +195,13 @@ fn publication(flow: &Flow) -> &Publication {
     job
 }
 
-fn with_vars(vars: Json) -> JobRecord {
+pub(super) fn with_vars(vars: Json) -> JobRecord {
     let job = json!({"jobId": "j-1", "topic": "tickets.outcome", "processInstanceId": "p-1", "variables": vars});
     serde_json::from_value(job).expect("a job")
 }
 
 /// The flow with a job that asks a system.
-fn asking(call: &str) -> SystemCall {
+pub(super) fn asking(call: &str) -> SystemCall {
     let mut flow = edited(&[
         ("publish  = \"outcome\"", call),
         ("decision = \"vars.decision\"", ""),
