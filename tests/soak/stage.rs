@@ -111,10 +111,13 @@ impl Stage {
     /// What an operator of the engine does to a process; the connector's own client cannot.
     pub(crate) async fn set_suspension(&self, instance: &str, suspension: Suspension) -> Result<()> {
         let http = reqwest::Client::new();
-        let secret = (self.emulator.client_id(), Some(self.emulator.client_secret()));
-        let form = [("grant_type", "client_credentials")];
-        let asked = http.post(self.emulator.token_url()).basic_auth(secret.0, secret.1).form(&form).send().await?;
-        let token: Value = serde_json::from_slice(&asked.error_for_status()?.bytes().await?)?;
+        let (id, secret) = (self.emulator.client_id(), self.emulator.client_secret());
+        let asked = json!({ "client_id": id, "client_secret": secret, "grant_type": "client_credentials" });
+        let post = |url: String, body: &Value| {
+            http.post(url).header("content-type", "application/json").body(body.to_string())
+        };
+        let answer = post(self.emulator.token_url(), &asked).send().await?.error_for_status()?;
+        let token: Value = serde_json::from_slice(&answer.bytes().await?)?;
         let token = token["access_token"].as_str().context("no token")?;
         let action = match suspension {
             Suspension::Suspend => "suspend",
