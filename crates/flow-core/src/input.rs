@@ -195,6 +195,15 @@ pub enum Answer<O> {
     Done(O),
     /// `Gather`: what was read so far; history does not hold everything yet.
     Incomplete(O),
+    /// `Gather`: the engine does not show yet what the record tells of.
+    NotYet {
+        /// How long of healthy time it may take.
+        hold_for: Duration,
+        /// What becomes of the record then.
+        reason: Reason,
+        /// The same for people.
+        detail: &'static str,
+    },
     /// `Look`: the effect is not there as far as this read can see.
     Absent,
     /// `Count`: the root instances that carry the event's mark, as far as this read can see.

@@ -256,12 +256,64 @@ fn what_has_ended_can_stand_for_a_job_and_only_publish() {
     let topic = "topic    = \"tickets.outcome\"";
     let flow = edited(&[(topic, "ended = \"ticket_triage\"")]).expect("good");
     let job = flow.job("ended:ticket_triage").expect("the job");
-    assert_eq!(job.ended.as_deref(), Some("ticket_triage"));
+    assert_eq!(job.origin, JobOrigin::Ended("ticket_triage".into()));
     let both = refusal(&[(topic, "ended = \"ticket_triage\"\ntopic = \"tickets.outcome\"")]);
     assert!(both.contains("job.ended: stands beside another origin of jobs"), "{both}");
     let calls = "ended = \"ticket_triage\"\ncall = { system = \"crm\", path = \"/cases\" }";
     let calls = refusal(&[(topic, calls), ("publish  = \"outcome\"", ""), ("decision = \"vars.decision\"", "")]);
     assert!(calls.contains("what has ended can only publish"), "{calls}");
+}
+
+#[test]
+fn what_is_posted_can_stand_for_a_job_and_only_publish() {
+    let topic = "topic    = \"tickets.outcome\"";
+    let flow = edited(&[(topic, "posted = \"ticket_triage\"\nhold_for = \"1h\"")]).expect("good");
+    let (job, process, hold_for) = flow.posted().next().expect("the job");
+    assert_eq!((&*job.topic, process, hold_for.as_secs()), ("posted:ticket_triage", "ticket_triage", 3_600));
+    let origins = "posted = \"ticket_triage\"\nended = \"ticket_triage\"";
+    let both = refusal(&[(topic, origins)]);
+    assert!(both.contains("job.posted: stands beside another origin of jobs"), "{both}");
+    assert!(refusal(&[(topic, "posted = \"ticket_triage\"\nhold_for = \"0s\"")]).contains("job.hold_for: must be"));
+    let held = refusal(&[(topic, "ended = \"ticket_triage\"\nhold_for = \"1m\"")]);
+    assert!(held.contains("job.hold_for: belongs to jobs that are posted"), "{held}");
+}
+
+/// The tickets flow, whose outcome is posted by a process that consists of these elements.
+fn posting(tasks: &str) -> Result<Flow, String> {
+    let dir = TempDir::new().expect("a folder");
+    let text = std::fs::read_to_string("../../flows/tickets/flow.toml").expect("the flow");
+    let text = text.replace("topic    = \"tickets.outcome\"", "posted   = \"ticket_triage\"");
+    std::fs::write(dir.path().join("flow.toml"), text).expect("written");
+    let model = format!(
+        r#"<definitions xmlns:f="f"><message name="ticketUpdated"/><error id="e" errorCode="ownerRefused"/><process id="ticket_triage">
+        <serviceTask f:topic="tickets.assign-owner"/>
+        {tasks}</process></definitions>"#
+    );
+    std::fs::write(dir.path().join("model.bpmn"), model).expect("written");
+    let told = |problem: &Problem| format!("{}: {}; {}", problem.line, problem.message, problem.help);
+    Flow::load(dir.path(), &schemas()).map_err(|problems| problems.iter().map(told).collect())
+}
+
+#[test]
+fn whoever_expects_a_post_has_a_model_that_posts_and_does_not_go_on_unheard() {
+    let task = |url: &str, codes: &str| {
+        format!(
+            "<serviceTask id=\"tell\" f:type=\"http\"><extensionElements><f:field name=\"requestUrl\"><f:string><![CDATA[{url}]]></f:string></f:field>\
+             <f:field name=\"failStatusCodes\" stringValue=\"{codes}\"/></extensionElements></serviceTask>"
+        )
+    };
+    let url = "http://xconnector:9465/intake/tickets/outcomes";
+    assert!(posting(&task(url, "4XX, 5XX")).is_ok());
+    assert!(posting(&task("${intake}/intake/tickets/outcomes", "${codes}")).is_ok(), "the engine computes both");
+    for elsewhere in ["http://xconnector:9465/intake/tickets", "${intake}/intake/orders/outcomes"] {
+        let refused = posting(&task(elsewhere, "4XX, 5XX")).expect_err("nobody posts");
+        assert!(refused.contains("no HTTP task of `ticket_triage` posts to /intake/tickets/outcomes"), "{refused}");
+    }
+    let refused = posting(&task(url, "404")).expect_err("a 503 would pass");
+    assert!(
+        refused.starts_with("3: the HTTP task `tell` goes on when nobody heard it; add the field failStatusCodes"),
+        "{refused}"
+    );
 }
 
 #[test]
