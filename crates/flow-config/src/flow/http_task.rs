@@ -14,13 +14,21 @@ struct HttpTask {
     line: usize,
     id: String,
     process: String,
-    /// Name and value as they are written, of each engine's namespace.
-    fields: Vec<(String, String)>,
+    /// As they are written, of each engine's namespace.
+    fields: Vec<Field>,
+}
+
+#[derive(Debug, Default)]
+struct Field {
+    name: String,
+    value: String,
+    /// Whether the engine evaluates it; otherwise it is text.
+    is_expression: bool,
 }
 
 impl HttpTask {
     fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.trim())
+        self.fields.iter().filter(move |field| field.name == name).map(|field| field.value.trim())
     }
 
     fn posts_to(&self, path: &str) -> bool {
@@ -32,6 +40,11 @@ impl HttpTask {
         let computed =
             |url: &str| url.rsplit_once('}').is_some_and(|(_, rest)| url.contains("${") && path.ends_with(rest));
         self.posts_to(path) || self.values("requestUrl").any(computed)
+    }
+
+    /// Text with `${…}` in it is sent as it is written.
+    fn names_its_instance(&self) -> bool {
+        self.fields.iter().any(|field| field.name == "requestBody" && field.is_expression && field.value.contains("${"))
     }
 
     /// Without the field the engines take any answer for a success, a 503 too.
@@ -65,6 +78,9 @@ fn problem(task: &HttpTask, posted: &[(usize, &str)], file: &Path) -> Option<Pro
         ("posts an outcome that the flow does not expect", help)
     } else if !task.fails_when_refused() {
         ("goes on when nobody heard it", "add the field failStatusCodes with the value 4XX, 5XX".to_owned())
+    } else if !task.names_its_instance() {
+        let help = "give requestBody as an expression: <flowable:expression><![CDATA[{\"processInstanceId\": \"${execution.processInstanceId}\"}]]>";
+        ("does not say which instance it is", help.to_owned())
     } else {
         return None;
     };
@@ -76,7 +92,7 @@ fn problem(task: &HttpTask, posted: &[(usize, &str)], file: &Path) -> Option<Pro
 fn read(xml: &str) -> Vec<HttpTask> {
     let mut reader = Reader::from_str(xml);
     let mut tasks: Vec<HttpTask> = Vec::new();
-    let (mut process, mut task, mut field): (String, Option<HttpTask>, Option<(String, String)>) = Default::default();
+    let (mut process, mut task, mut field): (String, Option<HttpTask>, Option<Field>) = Default::default();
     loop {
         let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
         let Ok(event) = reader.read_event() else { return tasks };
@@ -89,13 +105,18 @@ fn read(xml: &str) -> Vec<HttpTask> {
                     task = Some(HttpTask { line, id, process, fields: Vec::new() });
                 }
                 b"field" => {
-                    let value = attribute(&element, b"stringValue").or_else(|| attribute(&element, b"expression"));
-                    field = attribute(&element, b"name").zip(Some(value.unwrap_or_default()));
-                    // An element without content has no end.
-                    if let (Some(task), Some((_, value))) = (&mut task, &field)
-                        && !value.is_empty()
-                    {
-                        task.fields.extend(field.take());
+                    let name = attribute(&element, b"name").unwrap_or_default();
+                    let (text, expression) = (attribute(&element, b"stringValue"), attribute(&element, b"expression"));
+                    let is_expression = expression.is_some();
+                    match (expression.or(text), &mut task) {
+                        // An element without content has no end.
+                        (Some(value), Some(task)) => task.fields.push(Field { name, value, is_expression }),
+                        _ => field = Some(Field { name, ..Field::default() }),
+                    }
+                }
+                b"expression" => {
+                    if let Some(field) = &mut field {
+                        field.is_expression = true;
                     }
                 }
                 _ => {}
@@ -117,9 +138,9 @@ fn read(xml: &str) -> Vec<HttpTask> {
     }
 }
 
-fn append(field: &mut Option<(String, String)>, text: Option<&str>) {
-    if let (Some((_, value)), Some(text)) = (field, text) {
-        value.push_str(text);
+fn append(field: &mut Option<Field>, text: Option<&str>) {
+    if let (Some(field), Some(text)) = (field, text) {
+        field.value.push_str(text);
     }
 }
 

@@ -299,7 +299,9 @@ fn whoever_expects_a_post_has_a_model_that_posts_and_does_not_go_on_unheard() {
     let task = |url: &str, codes: &str| {
         format!(
             "<serviceTask id=\"tell\" f:type=\"http\"><extensionElements><f:field name=\"requestUrl\"><f:string><![CDATA[{url}]]></f:string></f:field>\
-             <f:field name=\"failStatusCodes\" stringValue=\"{codes}\"/></extensionElements></serviceTask>"
+             <f:field name=\"failStatusCodes\" stringValue=\"{codes}\"/>\
+             <f:field name=\"requestBody\"><f:expression><![CDATA[{{\"processInstanceId\": \"${{execution.processInstanceId}}\"}}]]></f:expression></f:field>\
+             </extensionElements></serviceTask>"
         )
     };
     let url = "http://xconnector:9465/intake/tickets/outcomes";
@@ -314,6 +316,9 @@ fn whoever_expects_a_post_has_a_model_that_posts_and_does_not_go_on_unheard() {
         refused.starts_with("3: the HTTP task `tell` goes on when nobody heard it; add the field failStatusCodes"),
         "{refused}"
     );
+    let as_text = task(url, "4XX, 5XX").replace("f:expression", "f:string");
+    let refused = posting(&as_text).expect_err("it would be sent as it is written");
+    assert!(refused.contains("does not say which instance it is; give requestBody as an expression"), "{refused}");
 }
 
 #[test]
