@@ -87,3 +87,95 @@ impl FlowHandler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use event_model::{SchemaIds, Schemas};
+    use flow_config::Flow;
+    use serde_json::{Value, json};
+    use workflow_client::{Auth, Engine, Settings};
+
+    use super::*;
+    use crate::handler::{Parts, TopicId};
+
+    const HISTORY_LAG: Duration = Duration::from_secs(2);
+
+    /// The tickets flow whose process posts; nothing listens where its engine should be.
+    fn handler() -> FlowHandler {
+        let folder = tempfile::TempDir::new().unwrap();
+        let text = std::fs::read_to_string("../../flows/tickets/flow.toml").unwrap();
+        let text = text.replace("topic    = \"tickets.outcome\"", "posted   = \"ticket_triage\"\nhold_for = \"1h\"");
+        std::fs::write(folder.path().join("flow.toml"), text).unwrap();
+        let schemas = Schemas::load(Path::new("../../schemas")).unwrap();
+        FlowHandler::new(Parts {
+            flow: Flow::load(folder.path(), &schemas).unwrap(),
+            jobs_topic: Some(TopicId(1)),
+            replay_topic: TopicId(2),
+            schema_ids: SchemaIds::default(),
+            engine: Engine::new(Settings::flowable("http://127.0.0.1:9", Auth::None)).unwrap(),
+            systems: Vec::new(),
+            worker: "test".into(),
+            settle: Duration::from_secs(60),
+            history_lag: HISTORY_LAG,
+            lock: Duration::from_secs(600),
+        })
+        .unwrap()
+    }
+
+    /// An instance of the flow that has ended, but for what is said otherwise.
+    fn instance(otherwise: Value) -> Instance {
+        let mut row = json!({
+            "id": "p-1", "processDefinitionId": "ticket_triage:3:abc", "businessKey": "ticket/T-1", "endTime": "2026-11-30T10:00:00Z",
+            "variables": [{ "name": "xcEventId", "value": "tickets//crm/e-1" }, { "name": "decision", "value": "resolved" }],
+        });
+        row.as_object_mut().unwrap().extend(otherwise.as_object().unwrap().clone());
+        serde_json::from_value(row).unwrap()
+    }
+
+    async fn shown(instance: Option<Instance>) -> Shown {
+        let posted = JobRecord::posted("p-1".to_owned());
+        handler().shown(&posted, instance.as_ref()).await.unwrap_or_else(|failure| panic!("{failure:?}"))
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_is_the_job_of_its_definition_with_what_the_engine_tells() {
+        let Shown::Ended(job) = shown(Some(instance(json!({})))).await else { panic!("it has ended") };
+        assert_eq!((job.topic.as_str(), job.job_id.as_str()), ("posted:ticket_triage", "p-1"));
+        assert_eq!(job.variables["decision"], "resolved");
+        assert_eq!(job.process_definition_id.as_deref(), Some("ticket_triage:3:abc"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_so_yet_is_waited_for_as_long_as_it_may_still_come() {
+        let waits = async |instance| match shown(instance).await {
+            Shown::Otherwise(Answer::NotYet { hold_for, reason, .. }) => (hold_for.as_secs(), reason),
+            Shown::Ended(_) | Shown::Otherwise(_) => panic!("nothing is to be waited for"),
+        };
+        assert_eq!(
+            waits(None).await,
+            (62, Reason::NO_INSTANCE),
+            "its transaction may still be open, and history behind"
+        );
+        assert_eq!(waits(Some(instance(json!({ "endTime": null })))).await, (3_600, Reason::NOT_ENDED));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_flows_has_no_outcome_and_is_not_waited_for() {
+        let foreign = json!([{ "name": "xcEventId", "value": "orders//crm/e-1" }]);
+        for otherwise in [
+            json!({ "processDefinitionId": "orders:1:abc" }),
+            json!({ "processDefinitionId": "orders:1:abc", "endTime": null }),
+            json!({ "variables": foreign, "endTime": null }),
+            json!({ "variables": [] }),
+            json!({ "deleteReason": "xc:tickets//crm/e-2" }),
+        ] {
+            let answer = shown(Some(instance(otherwise.clone()))).await;
+            let nothing = matches!(answer, Shown::Otherwise(Answer::Done(Output::Completed)));
+            assert!(nothing, "{otherwise}");
+        }
+        let (posted, unread) = (JobRecord::posted("p-1".to_owned()), instance(json!({ "variables": null })));
+        assert!(handler().shown(&posted, Some(&unread)).await.is_err(), "whose it is, is not known");
+    }
+}
