@@ -371,7 +371,7 @@ fn permission(mut status: watch::Receiver<Status>, jobs: TopicId, asks: Option<E
                     && asks.is_none_or(|system| status.is_open(system))
                     && !status.storm
                     && !status.paused
-                    && status.lag(jobs) < JOBS_BACKLOG
+                    && status.unfinished(jobs) < JOBS_BACKLOG
             };
             permission.send_if_modified(|current| std::mem::replace(current, may) != may);
         }
