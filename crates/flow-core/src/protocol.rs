@@ -12,7 +12,7 @@ use crate::call::{Call, Scope};
 use crate::fate::{Blame, Fate, Fault, Reason, fate};
 use crate::gate::{Closed, Gate};
 use crate::guards::{Guard, holds};
-use crate::input::{Answer, Command, Failure};
+use crate::input::{Answer, Command, Failure, Unseen};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
 
@@ -216,9 +216,7 @@ impl Protocol {
             }
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
-            (Call::Gather, Answer::NotYet { hold_for, reason, detail }) => {
-                self.wait_until_seen(cx, hold_for, reason, detail)
-            }
+            (Call::Gather, Answer::NotYet(unseen)) => self.wait_until_seen(cx, unseen),
             (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
             (Call::Locate { .. }, Answer::NoInstance(output)) => match self.command {
                 // Nothing runs that could be ended: what was asked for is so.
@@ -247,7 +245,7 @@ impl Protocol {
             (
                 call,
                 Answer::Incomplete(_)
-                | Answer::NotYet { .. }
+                | Answer::NotYet(_)
                 | Answer::Absent
                 | Answer::Copies(_)
                 | Answer::Located(_)
@@ -379,19 +377,13 @@ impl Protocol {
     }
 
     /// What the record tells of is hearsay until the engine shows it.
-    fn wait_until_seen<O>(
-        &mut self,
-        cx: &mut Context<'_>,
-        hold_for: Duration,
-        reason: Reason,
-        detail: &'static str,
-    ) -> Next<O> {
+    fn wait_until_seen<O>(&mut self, cx: &mut Context<'_>, unseen: Unseen) -> Next<O> {
         let since = *self.unseen_since.get_or_insert(cx.healthy);
-        if cx.healthy.saturating_sub(since) >= hold_for {
-            return dead(reason, detail);
+        if cx.healthy.saturating_sub(since) >= unseen.hold_for {
+            return dead(unseen.reason, unseen.detail);
         }
         self.holds += 1;
-        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::NotSeen(detail))
+        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::NotSeen(unseen.detail))
     }
 
     fn act<O>(&mut self, cx: &Context<'_>, call: Call) -> Next<O> {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use event_model::JobRecord;
-use flow_core::{Answer, Failure, Reason};
+use flow_core::{Answer, Failure, Reason, Unseen};
 use workflow_client::Instance;
 
 use super::faults::{bad_answer, failure};
@@ -23,7 +23,8 @@ pub(super) enum Shown {
 impl FlowHandler {
     /// What the engine shows of the posted instance; `instance` is what its history holds.
     pub(super) async fn shown(&self, posted: &JobRecord, instance: Option<&Instance>) -> Result<Shown, Box<Failure>> {
-        let not_yet = |hold_for, reason, detail| Ok(Shown::Otherwise(Answer::NotYet { hold_for, reason, detail }));
+        let not_yet =
+            |hold_for, reason, detail| Ok(Shown::Otherwise(Answer::NotYet(Unseen { hold_for, reason, detail })));
         // What the engine was asked for takes effect within `settle`, and history shows it.
         let shows_within = self.settle + self.history_lag;
         let Some(instance) = instance else {
@@ -150,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_so_yet_is_waited_for_as_long_as_it_may_still_come() {
         let waits = async |instance| match shown(instance).await {
-            Shown::Otherwise(Answer::NotYet { hold_for, reason, .. }) => (hold_for.as_secs(), reason),
+            Shown::Otherwise(Answer::NotYet(Unseen { hold_for, reason, .. })) => (hold_for.as_secs(), reason),
             Shown::Ended(_) | Shown::Otherwise(_) => panic!("nothing is to be waited for"),
         };
         assert_eq!(

@@ -278,49 +278,6 @@ fn what_is_posted_can_stand_for_a_job_and_only_publish() {
     assert!(held.contains("job.hold_for: belongs to jobs that are posted"), "{held}");
 }
 
-/// The tickets flow, whose outcome is posted by a process that consists of these elements.
-fn posting(tasks: &str) -> Result<Flow, String> {
-    let dir = TempDir::new().expect("a folder");
-    let text = std::fs::read_to_string("../../flows/tickets/flow.toml").expect("the flow");
-    let text = text.replace("topic    = \"tickets.outcome\"", "posted   = \"ticket_triage\"");
-    std::fs::write(dir.path().join("flow.toml"), text).expect("written");
-    let model = format!(
-        r#"<definitions xmlns:f="f"><message name="ticketUpdated"/><error id="e" errorCode="ownerRefused"/><process id="ticket_triage">
-        <serviceTask f:topic="tickets.assign-owner"/>
-        {tasks}</process></definitions>"#
-    );
-    std::fs::write(dir.path().join("model.bpmn"), model).expect("written");
-    let told = |problem: &Problem| format!("{}: {}; {}", problem.line, problem.message, problem.help);
-    Flow::load(dir.path(), &schemas()).map_err(|problems| problems.iter().map(told).collect())
-}
-
-#[test]
-fn whoever_expects_a_post_has_a_model_that_posts_and_does_not_go_on_unheard() {
-    let task = |url: &str, codes: &str| {
-        format!(
-            "<serviceTask id=\"tell\" f:type=\"http\"><extensionElements><f:field name=\"requestUrl\"><f:string><![CDATA[{url}]]></f:string></f:field>\
-             <f:field name=\"failStatusCodes\" stringValue=\"{codes}\"/>\
-             <f:field name=\"requestBody\"><f:expression><![CDATA[{{\"processInstanceId\": \"${{execution.processInstanceId}}\"}}]]></f:expression></f:field>\
-             </extensionElements></serviceTask>"
-        )
-    };
-    let url = "http://xconnector:9465/intake/tickets/outcomes";
-    assert!(posting(&task(url, "4XX, 5XX")).is_ok());
-    assert!(posting(&task("${intake}/intake/tickets/outcomes", "${codes}")).is_ok(), "the engine computes both");
-    for elsewhere in ["http://xconnector:9465/intake/tickets", "${intake}/intake/orders/outcomes"] {
-        let refused = posting(&task(elsewhere, "4XX, 5XX")).expect_err("nobody posts");
-        assert!(refused.contains("no HTTP task of `ticket_triage` posts to /intake/tickets/outcomes"), "{refused}");
-    }
-    let refused = posting(&task(url, "404")).expect_err("a 503 would pass");
-    assert!(
-        refused.starts_with("3: the HTTP task `tell` goes on when nobody heard it; add the field failStatusCodes"),
-        "{refused}"
-    );
-    let as_text = task(url, "4XX, 5XX").replace("f:expression", "f:string");
-    let refused = posting(&as_text).expect_err("it would be sent as it is written");
-    assert!(refused.contains("does not say which instance it is; give requestBody as an expression"), "{refused}");
-}
-
 #[test]
 fn what_a_flow_does_not_say_has_its_default() {
     let flow =

@@ -207,7 +207,7 @@ fn an_outcome_waits_for_its_audit_but_not_for_ever() {
 #[test]
 fn what_the_engine_does_not_show_yet_is_held_and_then_given_up_and_its_audit_has_its_own_time() {
     let mut bench = Bench::of(Command::Publish);
-    let unseen = |hold_for| Answer::NotYet { hold_for, reason: Reason::NOT_ENDED, detail: "it runs" };
+    let unseen = |hold_for| Answer::NotYet(Unseen { hold_for, reason: Reason::NOT_ENDED, detail: "it runs" });
     let hold_for = Duration::from_secs(30);
     assert!(matches!(bench.answer(Call::Gather, unseen(hold_for)), Next::Wait(_, Call::Gather, Why::NotSeen(_))));
     bench.pass(Duration::from_secs(29));
