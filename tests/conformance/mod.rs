@@ -4,6 +4,7 @@
 //! once. One that holds on a single engine says why, and must fail on the other: a reason that is no longer true is found.
 
 mod history;
+mod http_tasks;
 mod jobs;
 mod lookups;
 mod messages;
@@ -99,6 +100,9 @@ const BEHAVIOURS: &[Behaviour] = &[
     both!(jobs::two_workers_never_hold_the_same_job),
     both!(jobs::a_batch_takes_all_jobs_of_an_instance_where_the_model_says_not_exclusive),
     both!(jobs::exclusive_jobs_of_an_instance_are_only_handed_out_one_by_one),
+    both!(http_tasks::an_http_task_sends_what_its_fields_say),
+    both!(http_tasks::a_status_that_the_model_lists_and_a_lost_answer_are_tried_again),
+    both!(http_tasks::a_status_that_the_model_does_not_list_passes),
     both!(tasks::a_task_is_listed_for_its_candidate_group),
     both!(tasks::a_task_is_listed_for_its_instance),
     both!(tasks::a_claimed_task_refuses_another_user),

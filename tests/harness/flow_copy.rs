@@ -23,6 +23,7 @@ pub struct Copied(Table);
 pub struct FlowCopy {
     folder: TempDir,
     settings: String,
+    id: String,
     flow: Copied,
 }
 
@@ -35,6 +36,7 @@ impl Copied {
         let copy = flows.join(format!("{flow}-{id}"));
         std::fs::create_dir_all(&copy)?;
         let own = |text: String| {
+            let text = text.replace(&format!("/intake/{flow}/"), &format!("/intake/{flow}-{id}/"));
             names.iter().fold(text, |text, name| text.replace(&format!("\"{name}\""), &format!("\"{name}-{id}\"")))
         };
         for file in std::fs::read_dir(original)? {
@@ -88,7 +90,8 @@ impl Copied {
 }
 
 impl FlowCopy {
-    /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML; `change` makes
+    /// Writes the folder; nothing is contacted. `extra` is added at the end of the settings, as further tables of TOML in which the flow has
+    /// its old name; `change` makes
     /// something different in the flow's file and its models.
     ///
     /// # Errors
@@ -102,9 +105,15 @@ impl FlowCopy {
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("xconnector-flow-").tempdir()?;
         let id = unique_id();
-        let flow = Copied::into(&folder.path().join("flows"), flow, &id, change)?;
-        let settings = settings(folder.path(), &id, kafka, engine, extra)?;
-        Ok(Self { folder, settings, flow })
+        let copied = Copied::into(&folder.path().join("flows"), flow, &id, change)?;
+        let extra = extra.replace(&format!("flow = \"{flow}\""), &format!("flow = \"{}\"", copied.name()));
+        let settings = settings(folder.path(), &id, kafka, engine, &extra)?;
+        Ok(Self { folder, settings, id, flow: copied })
+    }
+
+    /// The consumer group of the flow
+    pub fn group(&self) -> String {
+        format!("test-{}.{}", self.id, self.flow.name())
     }
 
     /// The flow

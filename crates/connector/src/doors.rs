@@ -29,8 +29,8 @@ pub(crate) fn door(settings: &DoorSettings, handler: Arc<FlowHandler>) -> anyhow
         Some(topic) => topic.as_str().into(),
         None => source.topics.first().context("the flow reads no topic")?.clone(),
     };
-    let max_body = source.max_body;
+    let (max_body, outcomes) = (source.max_body, handler.is_posted_to());
     let check = Box::new(move |record: &event_model::Record| handler.admit(record));
     let (flow, max_per_second) = (settings.flow.as_str().into(), settings.max_per_second);
-    Ok(Door { flow, topic, lock, max_body, max_per_second, check })
+    Ok(Door { flow, topic, lock, max_body, max_per_second, check, outcomes })
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use event_model::{DeadLetter, EventSchema, JobRecord, ReplyEncoding, replay_topic_of};
-use flow_config::{Action, Flow, JobWork, Method, SystemCall};
+use flow_config::{Action, Flow, JobOrigin, JobWork, Method, SystemCall};
 use serde_json::{Value, json};
 
 use crate::setup::Setup;
@@ -50,6 +50,11 @@ fn method_of(method: Method) -> &'static str {
     }
 }
 
+/// Where the HTTP task of the job's process posts to.
+fn door_of(flow: &Flow, job: &flow_config::Job) -> Option<String> {
+    matches!(job.origin, JobOrigin::Posted { .. }).then(|| format!("/intake/{}/outcomes", flow.name))
+}
+
 fn to_json(flow: &Flow) -> Value {
     let step = |step: &flow_config::Step| {
         let does = match &step.action {
@@ -62,7 +67,13 @@ fn to_json(flow: &Flow) -> Value {
         json!({ "line": step.line, "does": does })
     };
     let job = |job: &flow_config::Job| match &job.work {
-        JobWork::Outcome(_) => json!({ "topic": job.topic, "publish": "outcome" }),
+        JobWork::Outcome(_) => {
+            let mut shown = json!({ "topic": job.topic, "publish": "outcome" });
+            if let Some(door) = door_of(flow, job) {
+                shown["toldBy"] = json!(format!("POST {door}"));
+            }
+            shown
+        }
         JobWork::Call(call) => {
             let schemas = (call.body_schema().map(EventSchema::name), call.answer_schema().map(EventSchema::name));
             let call = json!({
@@ -111,8 +122,11 @@ fn to_text(flow: &Flow) -> String {
         line(what, format!("{} {}{held} (line {})", index + 1, step.action.label(), step.line));
     }
     for (index, job) in flow.jobs.iter().enumerate() {
+        let door = door_of(flow, job);
         let does = match &job.work {
-            JobWork::Outcome(_) => "publish outcome".to_owned(),
+            JobWork::Outcome(_) => {
+                format!("publish outcome{}", door.map(|door| format!(", told by POST {door}")).unwrap_or_default())
+            }
             JobWork::Call(call) => {
                 format!("{} {} {}{}", call.system, method_of(call.method), call.path(), schemas_of(call))
             }
@@ -161,5 +175,17 @@ mod tests {
         let shown = to_text(&flow);
         assert!(shown.contains("/owner, WITHOUT SCHEMA: body and answer\n"), "{shown}");
         assert_eq!(to_json(&flow)["jobs"][0]["call"]["withoutSchema"], json!(["body", "answer"]));
+    }
+
+    #[test]
+    fn a_job_that_is_posted_is_shown_with_the_way_in() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let text = std::fs::read_to_string("../../flows/tickets/flow.toml").unwrap();
+        let posted = text.replace("topic    = \"tickets.outcome\"", "posted   = \"ticket_triage\"");
+        std::fs::write(folder.path().join("flow.toml"), posted).unwrap();
+        let flow = Flow::load(folder.path(), &Schemas::load(Path::new("../../schemas")).unwrap()).unwrap();
+        let line = "posted:ticket_triage → publish outcome, told by POST /intake/tickets/outcomes";
+        assert!(to_text(&flow).contains(line), "{}", to_text(&flow));
+        assert_eq!(to_json(&flow)["jobs"][1]["toldBy"], "POST /intake/tickets/outcomes");
     }
 }

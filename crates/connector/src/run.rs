@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use consumer_engine::{Delivery, GroupProtocol, StartFrom, Status, Telemetry, TopicRole};
 use event_model::{JobRecord, Partition, replay_topic_of};
-use flow_config::{Compensate, Flow, Job, JobWork};
+use flow_config::{Compensate, Flow, Job, JobOrigin, JobWork};
 use flow_core::{EndpointId, EndpointPolicy, GatePolicy, OnExhausted, OnLost, RetryPolicy, StormPolicy, TopicId};
 use prometheus_client::registry::Registry;
 use system_client::System;
@@ -74,7 +74,7 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
         if let Some(jobs_topic) = jobs_topic {
             let acquirer = intake::Settings {
                 flow: flow.name.clone(),
-                topics: flow.jobs.iter().filter(|job| job.ended.is_none()).map(|job| job.topic.clone()).collect(),
+                topics: tasks_of(&flow),
                 worker: settings.deployment.clone(),
                 lock: settings.jobs.lock_duration,
                 batch: u32::try_from(settings.jobs.batch).unwrap_or(u32::MAX),
@@ -88,9 +88,9 @@ pub(crate) async fn run_until(setup: Setup, stopping: watch::Receiver<bool>) -> 
                 .map(|job| (job.topic.clone(), permission(status_of.clone(), jobs_topic, asks(&flow, &systems, job))))
                 .collect();
             for job in &flow.jobs {
-                let Some(process) = job.ended.clone() else { continue };
+                let JobOrigin::Ended(process) = &job.origin else { continue };
                 let ended = intake::Ended {
-                    process,
+                    process: process.clone(),
                     topic: job.topic.clone(),
                     mark: crate::handler::marker::EVENT_ID,
                     history_lag: settings.engine.history_lag,
@@ -218,6 +218,7 @@ fn handler(
         engine,
         systems,
         worker: settings.deployment.clone(),
+        settle: settings.engine.settle,
         history_lag: settings.engine.history_lag,
         lock: settings.jobs.lock_duration,
     };
@@ -306,6 +307,11 @@ fn systems_of<'a>(flow: &Flow, systems: &'a [Called]) -> impl Iterator<Item = &'
     systems.iter().filter(|called| flow.calls().any(|call| *call.system == *called.client.name()))
 }
 
+/// The external-worker topics of the flow's models.
+fn tasks_of(flow: &Flow) -> Vec<Arc<str>> {
+    flow.jobs.iter().filter(|job| job.origin == JobOrigin::Task).map(|job| job.topic.clone()).collect()
+}
+
 /// Which of the flow's endpoints a job asks, if it asks one beside the engine.
 fn asks(flow: &Flow, systems: &[Called], job: &Job) -> Option<EndpointId> {
     let JobWork::Call(call) = &job.work else { return None };
@@ -367,7 +373,7 @@ fn permission(mut status: watch::Receiver<Status>, jobs: TopicId, asks: Option<E
                     && asks.is_none_or(|system| status.is_open(system))
                     && !status.storm
                     && !status.paused
-                    && status.lag(jobs) < JOBS_BACKLOG
+                    && status.unfinished(jobs) < JOBS_BACKLOG
             };
             permission.send_if_modified(|current| std::mem::replace(current, may) != may);
         }

@@ -39,8 +39,13 @@ impl Status {
     }
 
     /// Records of a topic that are not finished, over the partitions held here.
-    pub fn lag(&self, topic: TopicId) -> u64 {
-        self.partitions.iter().filter_map(|status| status.lag.get(usize::from(topic.0))).sum()
+    pub fn unfinished(&self, topic: TopicId) -> u64 {
+        let index = usize::from(topic.0);
+        let of = |status: &PartitionStatus| {
+            let beyond = status.view.finished_beyond.get(index).copied().unwrap_or_default();
+            status.lag.get(index).copied().unwrap_or_default().saturating_sub(beyond)
+        };
+        self.partitions.iter().map(of).sum()
     }
 }
 

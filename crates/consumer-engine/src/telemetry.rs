@@ -123,7 +123,7 @@ impl Telemetry {
         r.register("resolutions", "Records by how they ended, committed", telemetry.resolutions.clone());
         r.register("dead_letters", "Dead letters by reason", telemetry.dead_letters.clone());
         r.register("retries", "Failed calls that are made again, by fault", telemetry.retries.clone());
-        r.register("holds", "Looks for an instance that does not wait for its message yet", telemetry.holds.clone());
+        r.register("holds", "Looks for what a record needs and is not there yet: an instance that waits for its message, the end of one that was posted", telemetry.holds.clone());
         r.register("pauses", "Pauses of a partition or of the flow, by reason", telemetry.pauses.clone());
         r.register_with_unit("call_duration", "Calls by kind", Unit::Seconds, telemetry.calls.clone());
         r.register_with_unit("commit_duration", "Transactions by result", Unit::Seconds, telemetry.commits.clone());

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::faults::{Rule, Rules};
 use crate::http::{self, Service, Tokens};
+use crate::requests::make_requests;
 use crate::server::{self, Availability, Gatekeeper};
 use crate::stats::{OperationCount, Stats};
 use crate::switches::Switches;
@@ -101,6 +102,7 @@ impl Emulator {
         let controls = http::control_router(&service);
         let tasks = vec![
             tokio::spawn(server::serve(Some(listener), address, router, service.gatekeeper.clone())),
+            tokio::spawn(make_requests(service.clone())),
             tokio::spawn(server::serve(Some(control), control_address, controls, Gatekeeper::new())),
         ];
         Ok(Self { service, options, control_url: format!("http://{control_address}"), tasks })
@@ -240,7 +242,7 @@ impl Faults {
 
     /// Skips this much time: timers fire, locks and tokens expire.
     pub fn skip(&self, time: Duration) {
-        self.service.clock.skip(time);
+        self.service.skip(time);
     }
 
     /// Makes every issued token unknown.

@@ -15,6 +15,7 @@ mod engine;
 mod fate;
 mod faults;
 mod http;
+mod requests;
 mod server;
 mod stats;
 mod switches;

@@ -41,6 +41,26 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// What stands for the topic of a record that a process posted: which of the flow's jobs it is, the engine tells.
+    pub const POSTED: &str = "posted";
+
+    /// What is known when a process posts that it has an outcome: nothing but which one it says it is.
+    #[must_use]
+    pub fn posted(process_instance_id: String) -> Self {
+        Self {
+            job_id: process_instance_id.clone(),
+            correlation_id: Some(process_instance_id.clone()),
+            topic: Self::POSTED.to_owned(),
+            process_instance_id,
+            process_definition_id: None,
+            element_id: None,
+            business_key: None,
+            variables: BTreeMap::new(),
+            retries: None,
+            lock_expires_at: None,
+        }
+    }
+
     /// The topic of a flow's jobs.
     #[must_use]
     pub fn topic_of(flow: &str) -> String {

@@ -21,9 +21,9 @@ pub use check::{CheckReport, check};
 pub use environment::Environment;
 pub use expression::Expression;
 pub use flow::{
-    Action, Breach, Compensate, Flow, Job, JobWork, LaneKey, Limits, Method, OnExhausted, OnLost, OnNull, PlanError,
-    Planned, PlannedAction, PlannedCall, Publication, Reply, Source, StartFrom, Step, StormGuard, SystemAnswer,
-    SystemCall, Variables,
+    Action, Breach, Compensate, Flow, Job, JobOrigin, JobWork, LaneKey, Limits, Method, OnExhausted, OnLost, OnNull,
+    PlanError, Planned, PlannedAction, PlannedCall, Publication, Reply, Source, StartFrom, Step, StormGuard,
+    SystemAnswer, SystemCall, Variables,
 };
 pub use picture::picture;
 pub use problem::Problem;

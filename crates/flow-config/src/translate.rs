@@ -69,6 +69,14 @@ struct Open {
     bound: Vec<(String, String)>,
     /// Its name in the translation; `None`: it and all that is in it are left out.
     name: Option<String>,
+    /// An HTTP task that nothing says yet where to send to.
+    aimless: Option<Aimless>,
+}
+
+/// Where an HTTP task stands, and its id.
+struct Aimless {
+    at: usize,
+    id: String,
 }
 
 /// Where in the text, and what is wrong.
@@ -86,10 +94,10 @@ impl Translation<'_> {
                 Event::Start(element) => self.element(at, &element)?.map(Event::Start),
                 Event::Empty(element) => {
                     let element = self.element(at, &element)?.map(Event::Empty);
-                    self.open.pop();
+                    self.close();
                     element
                 }
-                Event::End(_) => self.open.pop().and_then(|open| open.name).map(|name| Event::End(BytesEnd::new(name))),
+                Event::End(_) => self.close().map(|name| Event::End(BytesEnd::new(name))),
                 event @ (Event::Text(_)
                 | Event::CData(_)
                 | Event::Comment(_)
@@ -119,22 +127,33 @@ impl Translation<'_> {
                 .map(|prefix| (prefix.to_owned(), value.clone()))
         });
         let left_out = self.leaves_out();
-        self.open.push(Open { bound: bound.collect(), name: None });
+        self.open.push(Open { bound: bound.collect(), name: None, aimless: None });
         if left_out {
             return Ok(None);
         }
         let name = utf8(at, element.name().as_ref())?;
         let kind = local(&name);
         let of_other = self.is_of(&name, self.other, true);
-        let lacking = of_other && lacking::element(self.to, kind);
+        let value = |name: &str| attributes.iter().find(|(key, _)| local(key) == name).map(|(_, value)| value.as_str());
+        let field = value("name").filter(|_| kind == "field");
+        let lacking =
+            of_other && (lacking::element(self.to, kind) || field.is_some_and(|field| lacking::field(self.to, field)));
         if lacking && !self.both {
             let help = "take it out, or write the model for both engines and give each its own";
-            self.report(at, format!("`{name}` does not exist in {}", self.engine()), help);
+            let what = field.map_or_else(|| format!("`{name}`"), |field| format!("the field `{field}`"));
+            self.report(at, format!("{what} does not exist in {}", self.engine()), help);
         }
         // Of a model for both, each engine has its own.
         if of_other && (lacking || self.both) {
             return Ok(None);
         }
+        if field == Some("requestUrl") {
+            self.open.iter_mut().for_each(|open| open.aimless = None);
+        }
+        let own_type = attributes.iter().find(|(key, _)| local(key) == "type" && !self.is_of(key, self.other, false));
+        let of_type = own_type.map(|(_, own)| own.as_str()).or(value("type"));
+        let aimless = (kind == "serviceTask" && of_type == Some("http"))
+            .then(|| Aimless { at, id: value("id").unwrap_or_default().to_owned() });
         let translated = if of_other { format!("{}:{kind}", self.prefix) } else { name.clone() };
         let mut start = BytesStart::new(translated.clone());
         let has_own =
@@ -166,9 +185,19 @@ impl Translation<'_> {
             self.report(at, problem, help);
         }
         if let Some(open) = self.open.last_mut() {
-            open.name = Some(translated);
+            (open.name, open.aimless) = (Some(translated), aimless);
         }
         Ok(Some(start))
+    }
+
+    /// Closes an element; its name in the translation, unless it is left out.
+    fn close(&mut self) -> Option<String> {
+        let Open { name, aimless, .. } = self.open.pop()?;
+        if let Some(Aimless { at, id }) = aimless {
+            let message = format!("the HTTP task `{id}` has no field requestUrl for {}", self.engine());
+            self.report(at, message, "of a model for both engines each needs fields of its own namespace");
+        }
+        name
     }
 
     /// Whether what comes now stands in an element that is left out.

@@ -71,10 +71,12 @@ pub enum Notice {
         /// Whether the effect may be there all the same: a look-up comes first.
         ambiguous: bool,
     },
-    /// A message found no waiting instance and holds its key.
+    /// What a record needs is not there yet, and it holds its key.
     Held {
         /// Where the record stands.
         at: (TopicId, Partition, Offset),
+        /// What is not there, for people.
+        what: &'static str,
         /// How long until the next look.
         delay: Duration,
     },

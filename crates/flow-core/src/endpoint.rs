@@ -252,6 +252,7 @@ impl Endpoint {
             },
             Answer::Done(_)
             | Answer::Incomplete(_)
+            | Answer::NotYet(_)
             | Answer::Absent
             | Answer::Copies(_)
             | Answer::Located(_)

@@ -62,6 +62,8 @@ impl Reason {
     pub const NO_INSTANCE: Reason = Reason::code("no-instance");
     /// The instance did not come to wait for the message in time.
     pub const NO_SUBSCRIPTION: Reason = Reason::code("no-subscription");
+    /// A process was said to have ended, and runs on.
+    pub const NOT_ENDED: Reason = Reason::code("not-ended");
     /// The event's id was used before for another payload.
     pub const ID_REUSED: Reason = Reason::code("event-id-reused");
     /// A record of its key was given up before it, and waits among the dead letters.

@@ -218,6 +218,8 @@ pub struct PartitionView {
     pub partition: Partition,
     /// By topic: what may be committed.
     pub frontiers: Vec<NextOffset>,
+    /// By topic: how many offsets beyond the frontier are finished.
+    pub finished_beyond: Vec<u64>,
     /// Records in memory.
     pub held: usize,
     /// Queues with work: keys, event ids, business keys.
@@ -356,6 +358,7 @@ impl<W: Clone, O> Flow<W, O> {
         let view = |(partition, owned): (&Partition, &Ownership)| PartitionView {
             partition: *partition,
             frontiers: owned.frontiers.iter().map(|frontier| frontier.committable()).collect(),
+            finished_beyond: owned.frontiers.iter().map(|frontier| frontier.finished_beyond()).collect(),
             held: owned.held,
             busy_keys: owned.lanes.len(),
             uncertain_below: owned.horizons.iter().map(|horizon| NextOffset::new(horizon.uncertain_below)).collect(),

@@ -92,6 +92,11 @@ impl Frontier {
         u64::try_from(passed - done).unwrap_or(0)
     }
 
+    /// How many offsets beyond the frontier are finished.
+    pub(crate) fn finished_beyond(&self) -> u64 {
+        u64::try_from(self.runs.iter().map(|(start, end)| end - start).sum::<i64>()).unwrap_or(0)
+    }
+
     /// How far the partition was read.
     pub(crate) fn read_to(&self) -> NextOffset {
         NextOffset::new(self.read)
@@ -165,6 +170,7 @@ mod tests {
     #[test]
     fn what_is_gone_counts_without_what_was_finished_of_it() {
         let runs = [(12, 14), (16, 20)];
+        assert_eq!(Frontier::restored(NextOffset::new(10), &runs).finished_beyond(), 6);
         for (start, lost, next) in [(10, 0, 10), (12, 2, 14), (13, 2, 14), (15, 3, 15), (18, 4, 20), (30, 14, 30)] {
             let mut f = Frontier::restored(NextOffset::new(10), &runs);
             assert_eq!((f.pass(NextOffset::new(start)), f.committable().get()), (lost, next), "log start {start}");

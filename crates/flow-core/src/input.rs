@@ -195,6 +195,8 @@ pub enum Answer<O> {
     Done(O),
     /// `Gather`: what was read so far; history does not hold everything yet.
     Incomplete(O),
+    /// `Gather`: the engine does not show yet what the record tells of.
+    NotYet(Unseen),
     /// `Look`: the effect is not there as far as this read can see.
     Absent,
     /// `Count`: the root instances that carry the event's mark, as far as this read can see.
@@ -209,6 +211,17 @@ pub enum Answer<O> {
     Several(u32),
     /// The call failed.
     Failed(Failure),
+}
+
+/// What the engine does not show yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// How long of healthy time it may take.
+    pub hold_for: Duration,
+    /// Why the record is given up then.
+    pub reason: Reason,
+    /// The same for people.
+    pub detail: &'static str,
 }
 
 /// An instance that carries an event's mark. The smallest is the one that stays when there are several, so that all

@@ -46,6 +46,7 @@ pub use frontier::{Delivery, Frontier};
 pub use gate::{Closed, GatePolicy};
 pub use input::{
     Answer, Command, Copy, Delivered, EndpointId, Failure, Input, LaneKey, Letter, Plan, RecordId, Restored, TopicId,
+    Unseen,
 };
 pub use layout::{Layout, Moved};
 pub use ledger::{EventHash, Remembered};

@@ -12,7 +12,7 @@ use crate::call::{Call, Scope};
 use crate::fate::{Blame, Fate, Fault, Reason, fate};
 use crate::gate::{Closed, Gate};
 use crate::guards::{Guard, holds};
-use crate::input::{Answer, Command, Failure};
+use crate::input::{Answer, Command, Failure, Unseen};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
 
@@ -55,8 +55,10 @@ pub(crate) struct Protocol {
     failing_since: Option<Duration>,
     /// How many calls the endpoint had served at this record's last endpoint fault.
     seen_successes: Option<u64>,
-    /// Healthy time at which the message first found nobody waiting.
+    /// Healthy time at which the message first found nobody waiting, or the outcome first lacked its audit.
     held_since: Option<Duration>,
+    /// Healthy time at which the engine first did not show what the record tells of.
+    unseen_since: Option<Duration>,
 }
 
 /// What comes next for the record.
@@ -79,6 +81,7 @@ pub(crate) enum Next<O> {
 pub(crate) enum Why {
     Failed { failure: Failure, ambiguous: bool, closed: Option<(Closed, Duration)> },
     NobodyWaiting,
+    NotSeen(&'static str),
     Settling,
 }
 
@@ -96,6 +99,7 @@ impl Protocol {
             failing_since: None,
             seen_successes: None,
             held_since: None,
+            unseen_since: None,
         }
     }
 
@@ -130,7 +134,8 @@ impl Protocol {
 
     /// Once more from the beginning, with all its time: nothing of it is in doubt.
     pub(crate) fn again(&mut self) -> Call {
-        (self.failing_since, self.held_since, self.failures, self.holds) = (None, None, 0, 0);
+        (self.failing_since, self.held_since, self.unseen_since) = (None, None, None);
+        (self.failures, self.holds) = (0, 0);
         match self.command {
             Command::Start => self.attempt(Call::Act),
             Command::Message { .. } | Command::Terminate => self.locate(),
@@ -141,7 +146,7 @@ impl Protocol {
 
     /// It was held back for so long: its retries and holds have as much time left as they had before.
     pub(crate) fn rested(&mut self, stood: Duration, now: Duration) {
-        for since in [&mut self.failing_since, &mut self.held_since].into_iter().flatten() {
+        for since in [&mut self.failing_since, &mut self.held_since, &mut self.unseen_since].into_iter().flatten() {
             *since = (*since + stood).min(now);
         }
     }
@@ -211,6 +216,7 @@ impl Protocol {
             }
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
+            (Call::Gather, Answer::NotYet(unseen)) => self.wait_until_seen(cx, unseen),
             (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
             (Call::Locate { .. }, Answer::NoInstance(output)) => match self.command {
                 // Nothing runs that could be ended: what was asked for is so.
@@ -239,6 +245,7 @@ impl Protocol {
             (
                 call,
                 Answer::Incomplete(_)
+                | Answer::NotYet(_)
                 | Answer::Absent
                 | Answer::Copies(_)
                 | Answer::Located(_)
@@ -367,6 +374,16 @@ impl Protocol {
         }
         self.holds += 1;
         Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::Settling)
+    }
+
+    /// What the record tells of is hearsay until the engine shows it.
+    fn wait_until_seen<O>(&mut self, cx: &mut Context<'_>, unseen: Unseen) -> Next<O> {
+        let since = *self.unseen_since.get_or_insert(cx.healthy);
+        if cx.healthy.saturating_sub(since) >= unseen.hold_for {
+            return dead(unseen.reason, unseen.detail);
+        }
+        self.holds += 1;
+        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::NotSeen(unseen.detail))
     }
 
     fn act<O>(&mut self, cx: &Context<'_>, call: Call) -> Next<O> {

@@ -1,4 +1,5 @@
-//! The HTTP intake: `POST /intake/<flow>` for webhooks, forms, portals and HTTP tasks of the engine.
+//! The HTTP intake: `POST /intake/<flow>` for webhooks, forms, portals and HTTP tasks of the engine, and `POST /intake/<flow>/outcomes`
+//! for processes that tell of their outcome.
 //!
 //! What comes in is checked as the flow will check it, becomes a record of one of the flow's source topics, and is answered 202 only
 //! when Kafka has acknowledged it. Repeats with the same `Idempotency-Key` are told apart later, by the flow's ledger.
@@ -7,6 +8,7 @@ mod admission;
 mod answer;
 mod event;
 mod lock;
+mod outcome;
 mod telemetry;
 
 use std::collections::BTreeMap;
@@ -29,7 +31,7 @@ use tokio::sync::watch;
 use crate::letters::{Cluster, writer};
 use crate::producer::enqueue;
 use admission::Admission;
-use answer::Refusal;
+use answer::{Refusal, Taken};
 
 pub use event::Admitted;
 pub use lock::Lock;
@@ -66,6 +68,8 @@ pub struct Door {
     pub max_per_second: Option<NonZeroU32>,
     /// Whether the flow would take it.
     pub check: Box<Check>,
+    /// Whether processes of the flow may post here that they have an outcome.
+    pub outcomes: bool,
 }
 
 struct Intake {
@@ -92,7 +96,10 @@ pub async fn serve_intake(
     };
     let doors = doors.into_iter().map(with_admission).collect();
     let intake = Arc::new(Intake { doors, producer, telemetry });
-    let router = Router::new().route("/intake/{flow}", post(take)).with_state(intake);
+    let router = Router::new()
+        .route("/intake/{flow}", post(take_event))
+        .route("/intake/{flow}/outcomes", post(take_outcome))
+        .with_state(intake);
     let stopped = async move {
         // A sender that is gone stops it too.
         let _ = stopping.wait_for(|stop| *stop).await;
@@ -117,35 +124,56 @@ fn producer(cluster: &Cluster) -> KafkaResult<FutureProducer> {
     config.create()
 }
 
-async fn take(State(intake): State<Arc<Intake>>, Path(flow): Path<String>, request: Request) -> Response {
-    let Some((door, admission)) = intake.doors.get(flow.as_str()) else {
-        // Not counted by name: a stranger could fill the metrics.
-        return answer::of(&Refusal::NoDoor);
-    };
-    match intake.admit(door, admission, request).await {
-        Ok(event_id) => {
-            intake.telemetry.taken(&door.flow);
-            answer::accepted(&event_id)
-        }
-        Err(refusal) => {
-            intake.telemetry.refused(&door.flow, &refusal);
-            answer::of(&refusal)
-        }
-    }
+/// What is sent to a door.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Event,
+    Outcome,
+}
+
+async fn take_event(State(intake): State<Arc<Intake>>, Path(flow): Path<String>, request: Request) -> Response {
+    intake.take(&flow, Sent::Event, request).await
+}
+
+async fn take_outcome(State(intake): State<Arc<Intake>>, Path(flow): Path<String>, request: Request) -> Response {
+    intake.take(&flow, Sent::Outcome, request).await
 }
 
 impl Intake {
-    /// The event's id, once it stands in Kafka.
-    async fn admit(&self, door: &Door, admission: &Admission, request: Request) -> Result<String, Refusal> {
+    async fn take(&self, flow: &str, sent: Sent, request: Request) -> Response {
+        let there = self.doors.get(flow).filter(|(door, _)| sent == Sent::Event || door.outcomes);
+        let Some((door, admission)) = there else {
+            // Not counted by name: a stranger could fill the metrics.
+            return answer::of(&Refusal::NoDoor);
+        };
+        match self.admit(door, admission, sent, request).await {
+            Ok(taken) => {
+                self.telemetry.taken(&door.flow, &taken);
+                answer::accepted(&taken)
+            }
+            Err(refusal) => {
+                self.telemetry.refused(&door.flow, &refusal);
+                answer::of(&refusal)
+            }
+        }
+    }
+
+    /// What was taken, once it stands in Kafka.
+    async fn admit(&self, door: &Door, admission: &Admission, sent: Sent, request: Request) -> Result<Taken, Refusal> {
         admission.pass()?;
         let (parts, body) = request.into_parts();
         let body = read(&parts.headers, body, door.max_body).await?;
         door.lock.open(&parts.headers, &body, jiff::Timestamp::now())?;
+        if sent == Sent::Outcome {
+            let (instance, record) = outcome::record(&door.flow, &body)?;
+            self.write(&record).await?;
+            return Ok(Taken::Outcome { instance });
+        }
         let record = event::record(door, &parts.headers, body)?;
         let Admitted { key, event_id } = (door.check)(&record).map_err(Refusal::Unfit)?;
         let Record { headers, value, .. } = record;
         self.write(&OutgoingRecord { topic: door.topic.clone(), partition: None, key, value, headers }).await?;
-        Ok(event_id)
+        Ok(Taken::Event { id: event_id })
     }
 
     async fn write(&self, record: &OutgoingRecord) -> Result<(), Refusal> {

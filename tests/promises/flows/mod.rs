@@ -10,4 +10,5 @@ mod master_data;
 mod office;
 mod over_kafka;
 mod people;
+mod posted;
 mod tickets;

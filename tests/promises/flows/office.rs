@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use emulator::demo::differences;
 use emulator::{System, SystemTopics, Systems};
 use promises::{
-    DEADLINE, FlowCopy, Instance, Kafka, Received, Sent, Signal, create_topic, produce, read_all, repository,
-    system_table, unique, until,
+    DEADLINE, FlowCopy, Instance, Kafka, Received, Sent, Signal, committed_lag, create_topic, produce, read_all,
+    repository, system_table, unique, until,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -43,12 +43,22 @@ impl Office {
 
     /// The same with something different in the flow's file.
     pub(super) async fn open_with(flow: &'static str, bench: Bench, change: &dyn Fn(String) -> String) -> Office {
-        Office::furnish(flow, bench, change, None).await
+        Office::furnish(flow, bench, change, None, "").await
+    }
+
+    /// The same with further tables in the settings.
+    pub(super) async fn open_with_settings(
+        flow: &'static str,
+        bench: Bench,
+        change: &dyn Fn(String) -> String,
+        tables: &str,
+    ) -> Office {
+        Office::furnish(flow, bench, change, None, tables).await
     }
 
     /// The same with a system that is reached by Kafka, answers each command twice, and is given two seconds.
     pub(super) async fn open_over_kafka(flow: &'static str, bench: Bench, system: System) -> Office {
-        Office::furnish(flow, bench, &|flow| flow, Some(system)).await
+        Office::furnish(flow, bench, &|flow| flow, Some(system), "").await
     }
 
     async fn furnish(
@@ -56,6 +66,7 @@ impl Office {
         bench: Bench,
         change: &dyn Fn(String) -> String,
         by_kafka: Option<System>,
+        tables: &str,
     ) -> Office {
         let (kafka, mut systems) = (Kafka::shared().await.unwrap(), Systems::start(&[]).await.unwrap());
         let [commands, replies] = [unique("commands"), unique("replies")];
@@ -77,7 +88,7 @@ impl Office {
             )
         };
         let of_systems: String = System::ALL.iter().map(table).collect();
-        let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{of_systems}", bench.engine_lines());
+        let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{of_systems}{tables}", bench.engine_lines());
         let copy = FlowCopy::of(flow, kafka, &bench.settings, &extra, change).unwrap();
         let instance = Mutex::new(copy.started(2).await.unwrap());
         Office { bench, systems, kafka, flow, copy, instance, events: AtomicU32::new(0), commands }
@@ -113,9 +124,42 @@ impl Office {
             keys.dedup();
             assert_eq!(keys.len(), all, "{system:?}: one effect for each key");
         }
+        assert_eq!(self.letters_now().await, []);
+    }
+
+    /// The reason and the detail of each dead letter
+    pub(super) async fn letters_now(&self) -> Vec<(String, String)> {
         let letters = read_all(self.kafka, &self.copy.flow().dead_letters()).await.unwrap();
-        let reasons: Vec<_> = letters.iter().map(|letter| letter.header("xc-detail")).collect();
-        assert_eq!(reasons, [] as [Option<&str>; 0]);
+        let text = |letter: &Received, name| letter.header(name).unwrap_or_default().to_owned();
+        letters.iter().map(|letter| (text(letter, "xc-reason"), text(letter, "xc-detail"))).collect()
+    }
+
+    /// What the flow is called here
+    pub(super) fn flow_name(&self) -> &str {
+        self.copy.flow().name()
+    }
+
+    /// How many records of an instance lie on the jobs topic
+    pub(super) async fn job_records_of(&self, instance: &str) -> usize {
+        let all = read_all(self.kafka, &format!("xc.{}.jobs", self.flow_name())).await.unwrap();
+        all.iter().filter(|record| record.key_text() == instance).count()
+    }
+
+    /// Waits until nothing on the jobs topic is open any more.
+    pub(super) async fn jobs_are_done(&self) {
+        let topics = [format!("xc.{}.jobs", self.flow_name())];
+        let done = async || {
+            let lag = committed_lag(self.kafka, &self.copy.group(), &topics).await?;
+            Ok(lag.values().all(|behind| *behind == 0).then_some(()))
+        };
+        until("the end of all jobs", DEADLINE, done).await.unwrap();
+    }
+
+    /// Waits until a metric of the connector is at least so much.
+    pub(super) async fn measured(&self, metric: &str, at_least: f64) {
+        let mut instance = self.instance.lock().await;
+        let metrics = instance.metrics;
+        instance.connector.measured(metrics, metric, &[], |value| value >= at_least).await.unwrap();
     }
 
     /// Starts a process of the case's definition past the connector, lets somebody decide, and gives its instance.
@@ -150,16 +194,15 @@ impl Office {
         commands.iter().map(|command| command.header("ce_dataschema").map(str::to_owned)).collect()
     }
 
-    /// Waits for so many dead letters, and gives the reason and the detail of each.
+    /// The same, once there are so many.
     pub(super) async fn letters(&self, count: usize) -> Vec<(String, String)> {
         let there = async || {
-            let letters = read_all(self.kafka, &self.copy.flow().dead_letters()).await?;
+            let letters = self.letters_now().await;
             Ok((letters.len() >= count).then_some(letters))
         };
         let letters = until(&format!("{count} dead letters"), DEADLINE, there).await.unwrap();
         assert_eq!(letters.len(), count, "dead letters");
-        let text = |letter: &Received, name| letter.header(name).unwrap_or_default().to_owned();
-        letters.iter().map(|letter| (text(letter, "xc-reason"), text(letter, "xc-detail"))).collect()
+        letters
     }
 
     /// The connector is killed.
@@ -283,6 +326,13 @@ impl Case<'_> {
         let kind = format!("xconnector.{kind}.v1");
         let all = read_all(self.office.kafka, self.office.copy.flow().replies()).await.unwrap();
         all.iter().filter(|reply| reply.key_text() == self.id && reply.header("ce_type") == Some(&kind)).count()
+    }
+
+    /// The one running process of the case
+    pub(super) async fn instance(&self) -> String {
+        let running = self.office.bench.engine.running(&self.definition, &self.business_key).await.unwrap();
+        assert_eq!(running.len(), 1, "{}", self.business_key);
+        running[0].id.clone()
     }
 
     /// Whether no process of the case runs any more

@@ -12,6 +12,11 @@ impl FlowHandler {
         &self.flow.source
     }
 
+    /// Whether its processes post their outcomes.
+    pub(crate) fn is_posted_to(&self) -> bool {
+        self.flow.posted().next().is_some()
+    }
+
     /// Decodes and plans the record as if it had been read.
     pub(crate) fn admit(&self, record: &Record) -> Result<Admitted, Unfit> {
         let event = event_model::decode(record, &self.flow.source.schema, &self.schema_ids).map_err(undecodable)?;

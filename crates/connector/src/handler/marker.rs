@@ -21,6 +21,13 @@ pub(super) fn is_surplus(instance: &Instance) -> bool {
     instance.delete_reason.as_deref() == Some(DUPLICATE)
 }
 
+/// Whether an outcome of the instance is the flow's to publish: the flow started it, and did not end it itself.
+pub(super) fn has_outcome(instance: &Instance, flow: &str) -> bool {
+    let mark = instance.variable(EVENT_ID).and_then(|mark| mark.as_str());
+    let of_flow = mark.and_then(|mark| mark.strip_prefix(flow)?.strip_prefix('/')).is_some();
+    of_flow && !instance.delete_reason.as_deref().is_some_and(|reason| reason.starts_with("xc:"))
+}
+
 /// The variable that a delivered message leaves behind. Each message has its own, because a later message must not hide
 /// that an earlier one arrived.
 pub(super) fn message_variable(marker: &str) -> String {

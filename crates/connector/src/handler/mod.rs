@@ -7,6 +7,7 @@ mod identity;
 pub(crate) mod marker;
 mod origin;
 mod outcome;
+mod posted;
 mod prepare;
 mod records;
 mod systems;
@@ -41,6 +42,8 @@ pub(crate) struct FlowHandler {
     systems: Vec<Arc<System>>,
     /// The deployment's name: the engine knows it as the owner of job locks.
     worker: String,
+    /// Within which time the engine acts on what it was asked for.
+    settle: Duration,
     history_lag: Duration,
     /// How long a job is locked; what the acquirer asks for.
     lock: Duration,
@@ -106,8 +109,8 @@ impl Task {
 pub(crate) enum Output {
     /// The instance that was started, reached or ended; `None` when there was none to end.
     Instance(Option<String>),
-    /// What a process decided.
-    Outcome(Box<Outcome>),
+    /// What a process decided, and the key of the record that started it.
+    Outcome(Box<Outcome>, Option<Vec<u8>>),
     /// The job is no longer ours to complete.
     Completed,
 }
@@ -128,6 +131,8 @@ pub(crate) struct Parts {
     pub systems: Vec<Arc<System>>,
     /// The deployment's name.
     pub worker: String,
+    /// Within which time the engine acts on what it was asked for.
+    pub settle: Duration,
     /// How long the engine's history may lag.
     pub history_lag: Duration,
     /// How long a job is locked.
@@ -140,7 +145,8 @@ impl FlowHandler {
     /// # Errors
     /// Only when the program was built with a broken reply schema.
     pub(crate) fn new(parts: Parts) -> Result<FlowHandler, event_model::SchemaError> {
-        let Parts { flow, jobs_topic, replay_topic, schema_ids, engine, systems, worker, history_lag, lock } = parts;
+        let Parts { flow, jobs_topic, replay_topic, schema_ids, engine, systems, worker, settle, history_lag, lock } =
+            parts;
         let replies = ReplySchemas::compile()?;
         Ok(FlowHandler {
             flow,
@@ -151,6 +157,7 @@ impl FlowHandler {
             engine,
             systems,
             worker,
+            settle,
             history_lag,
             lock,
         })

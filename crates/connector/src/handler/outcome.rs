@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use event_model::{AuditEntry, Comment, JobRecord, Outcome, ProcessRef};
-use flow_config::JobWork;
+use flow_config::{JobOrigin, JobWork};
 use flow_core::{Answer, Failure};
 use jiff::Timestamp;
 use workflow_client::{CallError, Fault, HistoricTask, JobFailure, Task as OpenTask, TaskFilter};
 
 use super::faults::{bad_answer, failure};
+use super::posted::Shown;
 use super::{FlowHandler, Origin, Output, marker};
 
 impl FlowHandler {
@@ -19,6 +20,16 @@ impl FlowHandler {
             // Its event has another instance, which has its own outcome.
             return Ok(Answer::Done(Output::Completed));
         }
+        let shown;
+        let job = if job.topic == JobRecord::POSTED {
+            match self.shown(job, instance.as_ref()).await? {
+                Shown::Ended(job) => shown = job,
+                Shown::Otherwise(answer) => return Ok(answer),
+            }
+            &*shown
+        } else {
+            job
+        };
         let tasks = self.engine.historic_tasks(id).await.map_err(|error| failure(&error))?;
         let comments = self.engine.comments(id).await.map_err(|error| failure(&error))?;
         let unfinished = tasks.iter().any(|task| task.end_time.is_none());
@@ -52,13 +63,14 @@ impl FlowHandler {
             started: instance.as_ref().and_then(|instance| instance.start_time),
             ended: instance.as_ref().and_then(workflow_client::Instance::end_time),
         };
-        let output = Output::Outcome(Box::new(outcome));
+        let output = Output::Outcome(Box::new(outcome), origin.and_then(|origin| origin.key()));
         Ok(if complete { Answer::Done(output) } else { Answer::Incomplete(output) })
     }
 
     /// Whether the record stands for a process that has ended: there is no job that waits for anything.
     fn has_ended(&self, job: &JobRecord) -> bool {
-        self.flow.job(&job.topic).is_some_and(|job| job.ended.is_some())
+        job.topic == JobRecord::POSTED
+            || self.flow.job(&job.topic).is_some_and(|job| matches!(job.origin, JobOrigin::Ended(_)))
     }
 
     pub(super) async fn complete(&self, job: &JobRecord) -> Result<Answer<Output>, Box<Failure>> {

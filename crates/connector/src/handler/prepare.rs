@@ -104,7 +104,7 @@ impl FlowHandler {
             Ok(job) => job,
             Err(error) => return undecoded(record, Plan::Reject(Reason::code("bad-job-record"), error.to_string())),
         };
-        if self.flow.job(&job.topic).is_none() {
+        if !self.serves(&job) {
             let detail = format!("the flow has no [[job]] with topic = \"{}\"", job.topic);
             return undecoded(record, Plan::Reject(Reason::code("unknown-job-topic"), detail));
         }

@@ -8,7 +8,7 @@ use flow_core::{Resolution, Resolved};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-use super::{FlowHandler, Origin, Output, Task, Work, marker};
+use super::{FlowHandler, Output, Task, Work};
 
 impl FlowHandler {
     pub(super) fn write_up(&self, resolved: &Resolved<Arc<Work>, Output>, now: Timestamp) -> Vec<OutgoingRecord> {
@@ -33,7 +33,7 @@ impl FlowHandler {
             Resolution::Accepted(Output::Instance(instance)) => {
                 self.receipt(work, ReceiptStatus::Accepted, instance.clone(), resolved.attempts, now)
             }
-            Resolution::Accepted(Output::Outcome(outcome)) => self.outcome(work, outcome, now),
+            Resolution::Accepted(Output::Outcome(outcome, key)) => self.outcome(work, outcome, key.as_deref(), now),
             Resolution::Accepted(Output::Completed) => return Vec::new(),
         };
         match reply {
@@ -102,14 +102,21 @@ impl FlowHandler {
         self.replies.receipt(&receipt, &self.route(work.record.key.as_deref()))
     }
 
-    fn outcome(&self, work: &Work, outcome: &Outcome, now: Timestamp) -> Result<OutgoingRecord, ReplyError> {
-        let (cause, key) = match &work.task {
-            Task::Job(job) => (job.job_id.as_str(), origin_key(job)),
+    /// Replies carry the key of the record that started the process.
+    fn outcome(
+        &self,
+        work: &Work,
+        outcome: &Outcome,
+        key: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<OutgoingRecord, ReplyError> {
+        let cause = match &work.task {
+            Task::Job(job) => job.job_id.as_str(),
             Task::Nothing | Task::Start { .. } | Task::Message { .. } | Task::Terminate { .. } | Task::Ask(_) => {
-                (outcome.process.instance_id.as_str(), work.record.key.clone())
+                outcome.process.instance_id.as_str()
             }
         };
-        self.replies.outcome(outcome, cause, now, &self.route(key.as_deref()))
+        self.replies.outcome(outcome, cause, now, &self.route(key))
     }
 
     /// The dead letter, and for an event the *rejected* reply: not final, because a replay may still succeed.
@@ -170,9 +177,4 @@ fn process(work: &Work, instance_id: String) -> ProcessRef {
         Task::Nothing | Task::Job(_) | Task::Ask(_) => (None, None),
     };
     ProcessRef { instance_id, definition, business_key }
-}
-
-/// Replies carry the key of the record that started the process.
-fn origin_key(job: &JobRecord) -> Option<Vec<u8>> {
-    job.variables.get(marker::ORIGIN).and_then(Origin::read).and_then(|origin| origin.key())
 }

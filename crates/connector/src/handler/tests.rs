@@ -30,6 +30,7 @@ pub(super) fn handler_with(systems: Vec<Arc<System>>) -> FlowHandler {
         engine,
         systems,
         worker: "test".into(),
+        settle: Duration::from_secs(60),
         history_lag: Duration::ZERO,
         lock: Duration::from_secs(600),
     })
@@ -130,6 +131,29 @@ fn a_job_of_a_topic_that_the_flow_does_not_serve_is_rejected() {
         "processDefinitionId": null, "elementId": null, "retries": 3, "lockExpiresAt": null });
     let prepared = handler().prepare(JOBS, record("xc.tickets.jobs", b"p-1", Some(serde_json::to_vec(&job).unwrap())));
     assert!(matches!(&prepared.plan, Plan::Reject(reason, _) if reason.as_str() == "unknown-job-topic"));
+}
+
+#[test]
+fn a_posted_process_is_the_same_job_as_in_history_and_is_the_flows_to_publish_by_its_mark() {
+    let posted = JobRecord::posted("p-1".to_owned());
+    let record = |job: &JobRecord| {
+        let sent = job.to_record("tickets").unwrap();
+        record("xc.tickets.jobs", &sent.key.unwrap(), sent.value)
+    };
+    let of_history = JobRecord { topic: "ended:ticket_triage".to_owned(), ..posted.clone() };
+    assert_eq!(identity::of_job(&posted), identity::of_job(&of_history), "one outcome, whoever tells of it");
+    let refused = handler().prepare(JOBS, record(&posted));
+    assert!(matches!(&refused.plan, Plan::Reject(reason, _) if reason.as_str() == "unknown-job-topic"), "not expected");
+
+    let instance = |mark: &str, reason: &str| -> Instance {
+        let marks = json!([{ "name": marker::EVENT_ID, "value": mark }]);
+        serde_json::from_value(json!({ "id": "p-1", "deleteReason": reason, "variables": marks })).unwrap()
+    };
+    assert!(marker::has_outcome(&instance("tickets//crm/e-1", ""), "tickets"));
+    assert!(marker::has_outcome(&instance("tickets//crm/e-1", "by hand"), "tickets"));
+    for (mark, reason) in [("tickets-2//crm/e-1", ""), ("", ""), ("tickets//crm/e-1", "xc:duplicate")] {
+        assert!(!marker::has_outcome(&instance(mark, reason), "tickets"), "{mark} {reason}");
+    }
 }
 
 #[test]

@@ -31,9 +31,9 @@ impl Telemetry {
                     "call failed; it will be made again"
                 );
             }
-            Notice::Held { at, delay } => {
+            Notice::Held { at, what, delay } => {
                 self.holds.get_or_create(&of_flow(flow)).inc();
-                tracing::debug!(flow, at = place(at), ?delay, "no instance waits for the message yet; holding its key");
+                tracing::debug!(flow, at = place(at), ?delay, "{what}; holding its key");
             }
             Notice::DeadLettered { at, reason, detail, attempts } => {
                 self.dead_letters.get_or_create(&kind(flow, reason.as_str())).inc();

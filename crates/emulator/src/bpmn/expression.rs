@@ -102,6 +102,11 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// A text that is taken as it is written.
+    pub(crate) fn verbatim(text: &str) -> Self {
+        Self { parts: vec![Part::Text(text.to_owned())] }
+    }
+
     /// The error that what it gives cannot be used.
     pub(crate) fn wrong(&self, reason: String) -> EvaluationError {
         let source = |part: &Part| match part {

@@ -6,7 +6,7 @@ pub(crate) mod model;
 mod parse;
 mod xml;
 
-pub(crate) use model::{ElementIndex, Event, Kind, Node, Process, Timer};
+pub(crate) use model::{ElementIndex, Event, HttpTask, Kind, Node, Process, Timer};
 pub(crate) use parse::parse;
 
 /// Why a model was refused, with the place in the file that has to change.

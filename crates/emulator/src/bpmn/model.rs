@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Span;
+
 use super::expression::{Expression, Template};
 
 /// Position of a node in [`Process::nodes`].
@@ -45,6 +47,8 @@ pub(crate) enum Kind {
     UserTask(UserTask),
     /// Waits for an external worker.
     ExternalTask { topic: Template, exclusive: bool },
+    /// Sends a request in a transaction of its own.
+    HttpTask(Box<HttpTask>),
     /// Takes the first flow whose condition holds, else the default flow (index into `outgoing`).
     ExclusiveGateway { default: Option<usize> },
     /// Joins all arriving flows, then takes all leaving ones.
@@ -57,6 +61,24 @@ pub(crate) enum Kind {
     End,
     /// Ends the whole instance.
     TerminateEnd,
+}
+
+/// A request that the engine makes, and when it goes on.
+#[derive(Debug)]
+pub(crate) struct HttpTask {
+    pub(crate) method: Template,
+    pub(crate) url: Template,
+    /// Lines of `Name: value`.
+    pub(crate) headers: Vec<Template>,
+    pub(crate) body: Option<Template>,
+    /// In milliseconds.
+    pub(crate) timeout: Option<Template>,
+    /// Statuses that fail, such as `503` or `5XX`; every other answer passes.
+    pub(crate) fail_codes: Option<Template>,
+    /// How often it is tried in all.
+    pub(crate) tries: i64,
+    /// Between two tries; `None`: what the engine is set to.
+    pub(crate) retry_wait: Option<Span>,
 }
 
 /// How long a timer takes: an ISO 8601 duration, or an expression that gives one.
@@ -119,6 +141,7 @@ impl Process {
             Kind::Start { message: None, .. }
             | Kind::UserTask(_)
             | Kind::ExternalTask { .. }
+            | Kind::HttpTask(_)
             | Kind::ExclusiveGateway { .. }
             | Kind::ParallelGateway
             | Kind::Catch(_)

@@ -5,6 +5,7 @@
 
 mod connect;
 mod elements;
+mod http_task;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

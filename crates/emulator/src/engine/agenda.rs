@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::commit::Change;
-use super::instance::{JobState, Wait};
+use super::instance::{JobState, RequestState, Wait};
 use super::{Engine, Instance};
 
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) enum Due {
     Sweep { instance: u64, job: Arc<str> },
     /// The step after a job's completion.
     Continue { instance: u64, job: Arc<str> },
+    /// An HTTP task makes its request.
+    Request { instance: u64, request: Arc<str> },
     /// History shows this picture from now on.
     History(Arc<Instance>),
 }
@@ -35,6 +37,12 @@ impl Agenda {
     pub(super) fn push(&mut self, at: Timestamp, due: Due) {
         self.next += 1;
         self.entries.insert((at, self.next), due);
+    }
+
+    /// When the next request is to be made.
+    pub(super) fn next_request(&self) -> Option<Timestamp> {
+        let mut entries = self.entries.iter();
+        entries.find(|(_, due)| matches!(due, Due::Request { .. })).map(|((at, _), _)| *at)
     }
 
     fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, Due)> {
@@ -52,6 +60,7 @@ impl Engine {
                 Due::Timer { instance, timer } => self.fire(instance, &timer, at),
                 Due::Sweep { instance, job } => self.sweep(instance, &job, at),
                 Due::Continue { instance, job } => self.continue_after(instance, &job, at),
+                Due::Request { instance, request } => self.make_request(instance, &request, at),
                 Due::History(picture) => self.history.insert(picture),
             }
         }
@@ -108,6 +117,11 @@ impl Engine {
                     }
                     JobState::Waiting | JobState::Dead => {}
                 },
+                Wait::Request(request) => {
+                    if let RequestState::Waiting(at) = request.state {
+                        due.push((at, Due::Request { instance: number, request: request.id.clone() }));
+                    }
+                }
                 Wait::Join | Wait::Task(_) | Wait::Message(_) => {}
             }
         }

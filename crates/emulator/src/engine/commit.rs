@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::agenda::Due;
 use super::instance::{Instance, JobState};
@@ -17,6 +17,8 @@ pub(super) struct Change {
     pub(super) ids: Ids,
     /// Variables that live only as long as this change.
     pub(super) transient: BTreeMap<String, Value>,
+    /// What expressions know as `execution`.
+    pub(super) execution: Value,
     /// What goes on the agenda with the commit.
     pub(super) due: Vec<(Timestamp, Due)>,
 }
@@ -27,7 +29,13 @@ impl Engine {
     }
 
     pub(super) fn change_of(&self, instance: Instance, now: Timestamp) -> Change {
-        Change { instance, now, ids: self.ids.clone(), transient: BTreeMap::new(), due: Vec::new() }
+        let execution = json!({
+            "processInstanceId": &*instance.id,
+            "rootProcessInstanceId": &*instance.id,
+            "processInstanceBusinessKey": instance.business_key.as_deref(),
+            "processDefinitionId": &*instance.definition.id,
+        });
+        Change { instance, now, ids: self.ids.clone(), transient: BTreeMap::new(), execution, due: Vec::new() }
     }
 
     /// Makes the copy the truth: stores, indices, agenda, and history now or after its lag.
@@ -46,6 +54,9 @@ impl Engine {
         }
         self.all.insert(instance.clone());
         for (at, due) in due {
+            if matches!(due, Due::Request { .. }) {
+                self.requests.bell.notify_one();
+            }
             self.agenda.push(at, due);
         }
         match self.switches.history_lag_ms {

@@ -62,10 +62,33 @@ pub(crate) enum Wait {
     Task(Arc<str>),
     /// An external worker.
     Job(Job),
+    /// The answer to a request that the engine makes itself.
+    Request(Request),
     /// A message of this name.
     Message(Arc<str>),
     /// A moment.
     Timer(Timestamp),
+}
+
+/// A request that an HTTP task makes.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) id: Arc<str>,
+    /// How often it may still be tried.
+    pub(crate) retries: i64,
+    pub(crate) exception: Option<String>,
+    pub(crate) state: RequestState,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestState {
+    /// It is made at this time.
+    Waiting(Timestamp),
+    /// It is under way.
+    Sent,
+    /// No retries left.
+    Dead,
 }
 
 /// A boundary timer that runs.
@@ -177,7 +200,7 @@ impl Instance {
     pub(crate) fn jobs(&self) -> impl Iterator<Item = (&Execution, &Job)> {
         self.executions.iter().filter_map(|execution| match &execution.wait {
             Wait::Job(job) => Some((execution, job)),
-            Wait::Join | Wait::Task(_) | Wait::Message(_) | Wait::Timer(_) => None,
+            Wait::Join | Wait::Task(_) | Wait::Request(_) | Wait::Message(_) | Wait::Timer(_) => None,
         })
     }
 
@@ -186,10 +209,25 @@ impl Instance {
         self.tasks.iter().filter(|t| t.end.is_none())
     }
 
+    /// Requests of all states.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = (&Execution, &Request)> {
+        self.executions.iter().filter_map(|execution| match &execution.wait {
+            Wait::Request(request) => Some((execution, request)),
+            Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Message(_) | Wait::Timer(_) => None,
+        })
+    }
+
+    pub(super) fn request_mut(&mut self, id: &str) -> Option<&mut Request> {
+        self.executions.iter_mut().find_map(|execution| match &mut execution.wait {
+            Wait::Request(request) if &*request.id == id => Some(request),
+            Wait::Request(_) | Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Message(_) | Wait::Timer(_) => None,
+        })
+    }
+
     pub(super) fn job_mut(&mut self, id: &str) -> Option<&mut Job> {
         self.executions.iter_mut().find_map(|execution| match &mut execution.wait {
             Wait::Job(job) if &*job.id == id => Some(job),
-            Wait::Job(_) | Wait::Join | Wait::Task(_) | Wait::Message(_) | Wait::Timer(_) => None,
+            Wait::Job(_) | Wait::Join | Wait::Task(_) | Wait::Request(_) | Wait::Message(_) | Wait::Timer(_) => None,
         })
     }
 

@@ -28,7 +28,8 @@ type Move = (Arc<str>, ElementIndex);
 
 impl Scope for Change {
     fn get(&self, name: &str) -> Option<&Value> {
-        self.transient.get(name).or_else(|| Scope::get(&self.instance.variables, name))
+        let own = (name == "execution").then_some(&self.execution);
+        own.or_else(|| self.transient.get(name)).or_else(|| Scope::get(&self.instance.variables, name))
     }
 }
 
@@ -80,6 +81,7 @@ impl Change {
                 | Kind::Start { .. }
                 | Kind::UserTask(_)
                 | Kind::ExternalTask { .. }
+                | Kind::HttpTask(_)
                 | Kind::ExclusiveGateway { .. }
                 | Kind::ParallelGateway
                 | Kind::Catch(_)
@@ -159,6 +161,10 @@ impl Change {
                 Kind::UserTask(task) => self.open_task(execution, at, node, task)?,
                 Kind::ExternalTask { topic, exclusive } => {
                     self.open_job(execution, at, node, topic, *exclusive)?;
+                }
+                Kind::HttpTask(task) => {
+                    let wait = self.open_request(task.tries);
+                    self.enter_activity(execution, at, node, wait)?;
                 }
                 Kind::ExclusiveGateway { default } => moves.push_back((execution, self.choose(node, *default)?)),
                 Kind::ParallelGateway => {

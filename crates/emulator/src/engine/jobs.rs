@@ -186,7 +186,7 @@ impl Engine {
             }
             self.commit(change);
         }
-        parked.len()
+        parked.len() + self.revive_dead_requests(now)
     }
 
     /// The step after a worker's answer. If it fails it is tried again, and parked in the end; the worker never hears.

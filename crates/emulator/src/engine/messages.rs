@@ -19,11 +19,10 @@ impl Engine {
     ) -> Result<Arc<Instance>, EngineError> {
         self.wake(execution, variables, now, |wait| match wait {
             Some(Wait::Message(name)) if &**name == message => Ok(()),
-            Some(Wait::Message(_) | Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Timer(_)) | None => {
-                Err(EngineError::NotSubscribed(format!(
-                    "Execution with id '{execution}' does not have a subscription to a message event with name '{message}'"
-                )))
-            }
+            Some(Wait::Message(_) | Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Request(_) | Wait::Timer(_))
+            | None => Err(EngineError::NotSubscribed(format!(
+                "Execution with id '{execution}' does not have a subscription to a message event with name '{message}'"
+            ))),
         })
     }
 
@@ -46,9 +45,9 @@ impl Engine {
     ) -> Result<Arc<Instance>, EngineError> {
         self.wake(execution, variables, now, |wait| match wait {
             Some(Wait::Message(_) | Wait::Timer(_)) => Ok(()),
-            Some(Wait::Join | Wait::Task(_) | Wait::Job(_)) | None => Err(EngineError::Internal(format!(
-                "this activity isn't waiting for a trigger: execution '{execution}'"
-            ))),
+            Some(Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Request(_)) | None => Err(EngineError::Internal(
+                format!("this activity isn't waiting for a trigger: execution '{execution}'"),
+            )),
         })
     }
 

@@ -11,6 +11,7 @@ mod instance;
 mod interpret;
 mod jobs;
 mod messages;
+mod requests;
 mod start;
 mod store;
 mod tasks;
@@ -29,6 +30,7 @@ pub(crate) use definitions::Definition;
 pub(crate) use error::EngineError;
 pub(crate) use instance::{ArmedTimer, Comment, Execution, Instance, Job, JobState, Task, Wait};
 pub(crate) use jobs::{Acquire, Failure};
+pub(crate) use requests::Outgoing;
 pub(crate) use start::StartRequest;
 pub(crate) use store::Store;
 pub(crate) use tasks::TaskAction;
@@ -51,6 +53,7 @@ pub(crate) struct Engine {
     /// Jobs that may be handed out now, by topic, oldest first.
     acquirable: HashMap<Arc<str>, Queue>,
     agenda: agenda::Agenda,
+    requests: requests::Requests,
 }
 
 impl Engine {
@@ -67,6 +70,7 @@ impl Engine {
             owner_of: HashMap::new(),
             acquirable: HashMap::new(),
             agenda: agenda::Agenda::default(),
+            requests: requests::Requests::default(),
         }
     }
 
@@ -78,6 +82,7 @@ impl Engine {
         self.owner_of.clear();
         self.acquirable.clear();
         self.agenda = agenda::Agenda::default();
+        self.requests.forget();
     }
 
     /// Every instance as it is now, running or ended, whatever history shows.

@@ -130,6 +130,7 @@ fn outcome_variable(
         Kind::UserTask(task) => task.outcome.as_ref(),
         Kind::Start { .. }
         | Kind::ExternalTask { .. }
+        | Kind::HttpTask(_)
         | Kind::ExclusiveGateway { .. }
         | Kind::ParallelGateway
         | Kind::Catch(_)

@@ -70,7 +70,7 @@ fn apply(service: &Arc<Service>, body: Disturbance) -> Result<(), String> {
         service.rules.replace(rules);
     }
     if let Some(ms) = body.skip_ms {
-        service.clock.skip(Duration::from_millis(ms));
+        service.skip(Duration::from_millis(ms));
     }
     if body.revoke_tokens {
         service.tokens.revoke_all();

@@ -73,7 +73,7 @@ fn passes(filters: &Filters, id: &str, activity: &str, parent: &str) -> bool {
 fn subscription(execution: &Execution) -> Option<&str> {
     match &execution.wait {
         Wait::Message(name) => Some(name),
-        Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Timer(_) => None,
+        Wait::Join | Wait::Task(_) | Wait::Job(_) | Wait::Request(_) | Wait::Timer(_) => None,
     }
 }
 

@@ -17,6 +17,7 @@ mod token;
 mod upstream;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -60,6 +61,13 @@ impl Service {
         let now = self.clock.now();
         engine.advance(now);
         (engine, now)
+    }
+
+    /// Skips this much time.
+    pub(crate) fn skip(&self, time: Duration) {
+        self.clock.skip(time);
+        // Whoever sends requests sleeps by the machine's clock.
+        self.engine().0.bell().notify_one();
     }
 
     /// Names that fault rules may use.

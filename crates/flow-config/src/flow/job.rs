@@ -1,6 +1,7 @@
 //! `[[job]]`: what a flow does for an external-worker topic of its model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_model::{JobRecord, Schemas};
 use serde_json::Value as Json;
@@ -9,19 +10,35 @@ use super::call::{self, SystemCall};
 use super::plan::PlanError;
 use super::read::{compile, expression};
 use super::source::Located;
-use crate::document::Section;
+use crate::document::{Section, Zero};
 use crate::expression::{Evaluation, EvaluationError, Wanted, job_scope, noun};
 
 /// One external-worker topic and what is done for its jobs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Job {
-    /// The external-worker topic in the model; `ended:<process>` where there is none.
+    /// The external-worker topic in the model; `ended:<process>` or `posted:<process>` where there is none.
     pub topic: Arc<str>,
-    /// The process whose ended instances stand for jobs, where its model has no task for them: the engine's history tells of them.
-    pub ended: Option<Arc<str>>,
+    /// Who tells of it.
+    pub origin: JobOrigin,
     /// What is done.
     pub work: JobWork,
+}
+
+/// Who tells that there is a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobOrigin {
+    /// The engine, which keeps it for an external worker.
+    Task,
+    /// The engine's history: an instance of this process has ended.
+    Ended(Arc<str>),
+    /// An instance of the process itself, by an HTTP task that posts to the HTTP intake. The engine decides whether it is so.
+    Posted {
+        /// The key of the process definition.
+        process: Arc<str>,
+        /// How long the instance may run on after it was posted.
+        hold_for: Duration,
+    },
 }
 
 /// What is done for a job.
@@ -62,26 +79,36 @@ impl Publication {
     }
 }
 
+/// Default of `hold_for`.
+const HOLD_FOR: Duration = Duration::from_secs(15 * 60);
 /// Used when a job says nothing else.
 const DEFAULT_DECISION: &str = "vars.decision";
 
 pub(super) fn read(section: Section<'_>, file: &Arc<str>, schemas: &Schemas) -> Option<Job> {
-    let ended = section.string("ended").map(|process| Arc::<str>::from(process.into_inner()));
-    let topic = match &ended {
-        Some(process) => Some(format!("ended:{process}")),
-        None => {
-            let help = "the external-worker topic in the model, topic = \"tickets.outcome\"; or ended = \"…\", a process without one";
-            section.required_string("topic", help).map(toml::Spanned::into_inner)
+    let process = |name| section.string(name).map(|process| Arc::<str>::from(process.into_inner()));
+    let (ended, posted) = (process("ended"), process("posted"));
+    let hold_for = section.duration("hold_for", Zero::Refused);
+    for name in ["ended", "posted"] {
+        let others = ["topic", "call", "ended"].into_iter().filter(|other| *other != name);
+        if let (true, Some(at)) = (section.has(name), others.filter_map(|other| section.key_at(other)).next()) {
+            let help = "what has ended can only publish; give each origin a [[job]] of its own";
+            section.report(at, name, "stands beside another origin of jobs, or beside a call", help);
+        }
+    }
+    if let (None, Some(at)) = (&posted, section.key_at("hold_for")) {
+        section.report(at, "hold_for", "belongs to jobs that are posted", "remove it");
+    }
+    let (topic, origin) = match (ended, posted) {
+        (Some(process), _) => (Some(format!("ended:{process}")), JobOrigin::Ended(process)),
+        (None, Some(process)) => {
+            let hold_for = hold_for.unwrap_or(HOLD_FOR);
+            (Some(format!("posted:{process}")), JobOrigin::Posted { process, hold_for })
+        }
+        (None, None) => {
+            let help = "the external-worker topic in the model, topic = \"tickets.outcome\"; or, for a process without one, ended = \"…\" (history tells) or posted = \"…\" (an HTTP task does)";
+            (section.required_string("topic", help).map(toml::Spanned::into_inner), JobOrigin::Task)
         }
     };
-    if let (Some(_), Some(at)) = (&ended, section.key_at("topic").or(section.key_at("call"))) {
-        section.report(
-            at,
-            "ended",
-            "stands beside another origin of jobs, or beside a call",
-            "what has ended can only publish",
-        );
-    }
     let work = match (section.has("publish"), section.has("call")) {
         (true, false) => publication(&section, file).map(Box::new).map(JobWork::Outcome),
         (false, true) => call::read(&section, file, schemas).map(Box::new).map(JobWork::Call),
@@ -93,7 +120,7 @@ pub(super) fn read(section: Section<'_>, file: &Arc<str>, schemas: &Schemas) -> 
         }
     };
     section.finish();
-    Some(Job { topic: topic?.into(), ended, work: work? })
+    Some(Job { topic: topic?.into(), origin, work: work? })
 }
 
 fn publication(section: &Section<'_>, file: &Arc<str>) -> Option<Publication> {

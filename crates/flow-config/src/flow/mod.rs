@@ -1,6 +1,7 @@
 //! A flow: what is read, what it does in the workflow service, and where answers go.
 
 mod call;
+mod http_task;
 mod job;
 mod model;
 mod null;
@@ -24,7 +25,7 @@ use crate::expression::Needed;
 use crate::problem::Problem;
 
 pub use call::{Method, PlannedCall, SystemAnswer, SystemCall};
-pub use job::{Job, JobWork, Publication};
+pub use job::{Job, JobOrigin, JobWork, Publication};
 pub use plan::{Breach, LaneKey, PlanError, Planned, PlannedAction, Variables};
 pub use source::{OnLost, OnNull, Source, StartFrom};
 pub use step::{Action, Step};
@@ -146,6 +147,14 @@ impl Flow {
         self.jobs.iter().filter_map(|job| match &job.work {
             JobWork::Call(call) => Some(&**call),
             JobWork::Outcome(_) => None,
+        })
+    }
+
+    /// Its jobs that are posted to the HTTP intake, with their processes and how long these may run on.
+    pub fn posted(&self) -> impl Iterator<Item = (&Job, &str, Duration)> {
+        self.jobs.iter().filter_map(|job| match &job.origin {
+            JobOrigin::Posted { process, hold_for } => Some((job, &**process, *hold_for)),
+            JobOrigin::Task | JobOrigin::Ended(_) => None,
         })
     }
 

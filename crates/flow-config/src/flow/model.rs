@@ -8,6 +8,7 @@ use quick_xml::events::{BytesStart, Event};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::http_task;
 use crate::document::Document;
 use crate::problem::{Problem, suggestion};
 
@@ -39,6 +40,10 @@ pub(super) fn check(document: &Document, dir: &Path, root: &Spanned<DeTable<'_>>
     document.add(unreadable);
     if complete && !files.is_empty() {
         compare(document, root.get_ref(), &declared);
+        let flow =
+            root.get_ref().get("flow").and_then(|flow| flow.get_ref().as_table()?.get("name")?.get_ref().as_str());
+        let posted: Vec<_> = texts(root.get_ref(), "job", "posted").collect();
+        http_task::check(document, flow.unwrap_or_default(), &posted, &files);
     }
     files
 }
@@ -124,6 +129,7 @@ fn compare(document: &Document, root: &DeTable<'_>, declared: &Declared) {
         ("step", "definition", "process", &declared.processes, false),
         ("step", "message", "message", &declared.messages, false),
         ("job", "ended", "process", &declared.processes, false),
+        ("job", "posted", "process", &declared.processes, false),
         ("job", "topic", "external-worker topic", &declared.job_topics, declared.any_job_topic),
     ] {
         for (at, name) in texts(root, section, field) {

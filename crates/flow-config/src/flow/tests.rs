@@ -256,12 +256,26 @@ fn what_has_ended_can_stand_for_a_job_and_only_publish() {
     let topic = "topic    = \"tickets.outcome\"";
     let flow = edited(&[(topic, "ended = \"ticket_triage\"")]).expect("good");
     let job = flow.job("ended:ticket_triage").expect("the job");
-    assert_eq!(job.ended.as_deref(), Some("ticket_triage"));
+    assert_eq!(job.origin, JobOrigin::Ended("ticket_triage".into()));
     let both = refusal(&[(topic, "ended = \"ticket_triage\"\ntopic = \"tickets.outcome\"")]);
     assert!(both.contains("job.ended: stands beside another origin of jobs"), "{both}");
     let calls = "ended = \"ticket_triage\"\ncall = { system = \"crm\", path = \"/cases\" }";
     let calls = refusal(&[(topic, calls), ("publish  = \"outcome\"", ""), ("decision = \"vars.decision\"", "")]);
     assert!(calls.contains("what has ended can only publish"), "{calls}");
+}
+
+#[test]
+fn what_is_posted_can_stand_for_a_job_and_only_publish() {
+    let topic = "topic    = \"tickets.outcome\"";
+    let flow = edited(&[(topic, "posted = \"ticket_triage\"\nhold_for = \"1h\"")]).expect("good");
+    let (job, process, hold_for) = flow.posted().next().expect("the job");
+    assert_eq!((&*job.topic, process, hold_for.as_secs()), ("posted:ticket_triage", "ticket_triage", 3_600));
+    let origins = "posted = \"ticket_triage\"\nended = \"ticket_triage\"";
+    let both = refusal(&[(topic, origins)]);
+    assert!(both.contains("job.posted: stands beside another origin of jobs"), "{both}");
+    assert!(refusal(&[(topic, "posted = \"ticket_triage\"\nhold_for = \"0s\"")]).contains("job.hold_for: must be"));
+    let held = refusal(&[(topic, "ended = \"ticket_triage\"\nhold_for = \"1m\"")]);
+    assert!(held.contains("job.hold_for: belongs to jobs that are posted"), "{held}");
 }
 
 #[test]

@@ -141,7 +141,16 @@ impl Settings {
                 problem(door, "topic", format!("`{topic}` is no source topic of flow {}", flow.name), help)
             })
         });
-        wrong.collect()
+        let closed = |flow: &&Flow| {
+            let mut doors = self.intake.iter().flat_map(|intake| &intake.doors);
+            flow.posted().next().is_some() && !doors.any(|door| *door.flow == *flow.name)
+        };
+        let without = flows.iter().filter(closed).map(|flow| {
+            let message = format!("{} has no [[intake.door]] with flow = \"{}\"", self.file.display(), flow.name);
+            let help = format!("open one: its POST /intake/{}/outcomes is where the HTTP task posts to", flow.name);
+            Problem { field: "job.posted".to_owned(), ..Problem::of_file(&flow.file, message, help) }
+        });
+        wrong.chain(without).collect()
     }
 
     /// What is wrong with the systems that jobs call: those that the settings do not have, and documents that Kafka cannot carry.

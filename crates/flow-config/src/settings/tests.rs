@@ -259,4 +259,14 @@ fn a_door_leads_to_a_flow_and_a_topic_that_there_are() {
     assert_eq!(problems("max_per_second = 9", &topic("crm.tickets.v1")), []);
     let wrong = problems("max_per_second = 9", &topic("crm.ticket.v1"));
     assert!(wrong[0].to_string().contains("is no source topic of flow tickets"), "{wrong:?}");
+
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let text = std::fs::read_to_string("../../flows/tickets/flow.toml").expect("the flow");
+    let posted = text.replace("topic    = \"tickets.outcome\"", "posted   = \"ticket_triage\"");
+    std::fs::write(dir.path().join("flow.toml"), posted).expect("written");
+    let schemas = Schemas::load(Path::new("../../schemas")).expect("the schemas");
+    let posted = [crate::Flow::load(dir.path(), &schemas).expect("a good flow")];
+    assert_eq!(load(&format!("{FLOWABLE}{DOOR}")).1.expect("good").door_problems(&posted), []);
+    let without = load(FLOWABLE).1.expect("good").door_problems(&posted);
+    assert!(without[0].to_string().contains("has no [[intake.door]] with flow = \"tickets\"; open one"), "{without:?}");
 }

@@ -13,6 +13,8 @@ const OPENTEXT_ATTRIBUTES: [&str; 7] = [
     "publishToApplicationContext",
 ];
 const OPENTEXT_ELEMENTS: [&str; 1] = ["authenticationDetails"];
+/// What an HTTP task there can do besides; Flowable refuses to run one with a field that it does not know.
+const OPENTEXT_FIELDS: [&str; 1] = ["useCurrentAuthToken"];
 /// Code that would have to be deployed with the engine: nobody can do that to a hosted one.
 const FLOWABLE_CODE: [&str; 2] = ["class", "delegateExpression"];
 /// Kinds of service tasks that the workflow service has been seen to have.
@@ -21,6 +23,11 @@ const OPENTEXT_TASKS: [&str; 3] = ["http", "mail", "external-worker"];
 /// Whether an extension element of the other vendor has no counterpart.
 pub(super) fn element(to: Dialect, name: &str) -> bool {
     to == Dialect::Flowable && OPENTEXT_ELEMENTS.contains(&name)
+}
+
+/// Whether a field of a service task has no counterpart.
+pub(super) fn field(to: Dialect, name: &str) -> bool {
+    to == Dialect::Flowable && OPENTEXT_FIELDS.contains(&name)
 }
 
 /// What is lacking, where an attribute of the other vendor has no counterpart.

@@ -102,3 +102,28 @@ fn a_text_that_is_no_xml_is_refused_and_never_a_panic() {
     assert!(refused("<a><b></a>").contains("is not readable as BPMN"));
     assert!(refused("<a>").contains("ends inside an element"));
 }
+
+#[test]
+fn an_http_task_has_its_fields_on_both_engines_or_is_refused() {
+    let field = |prefix: &str| format!("<{prefix}:field name=\"requestUrl\" stringValue=\"http://x\"/>");
+    let task = |fields: &str| {
+        format!(
+            "\n<serviceTask id=\"tell\" f:type=\"http\" workflow:type=\"http\" f:async=\"true\"><extensionElements>{fields}</extensionElements></serviceTask>"
+        )
+    };
+    let complete = both(&task(&(field("f") + &field("workflow"))));
+    for dialect in [Dialect::Flowable, Dialect::OpenText] {
+        let translated = to(dialect, &complete).unwrap();
+        assert_eq!(translated.matches("requestUrl").count(), 1, "{translated}");
+        assert_eq!(translated.matches(":async=\"true\"").count(), 1, "{translated}");
+    }
+    let half = both(&task(&field("f")));
+    assert!(to(Dialect::Flowable, &half).is_ok());
+    let refused = to(Dialect::OpenText, &half).unwrap_err();
+    let wanted = "m.bpmn:4: the HTTP task `tell` has no field requestUrl for the workflow service";
+    assert!(refused.starts_with(wanted), "{refused}");
+    let token = "<serviceTask id=\"t\" workflow:type=\"http\"><extensionElements><workflow:field name=\"requestUrl\" stringValue=\"u\"/>\
+                 <workflow:field name=\"useCurrentAuthToken\" stringValue=\"true\"/></extensionElements></serviceTask>";
+    let refused = to(Dialect::Flowable, &opentext(token)).unwrap_err();
+    assert!(refused.contains("the field `useCurrentAuthToken` does not exist in Flowable"), "{refused}");
+}

@@ -375,8 +375,12 @@ fn tell<W, O>(
             effects.push(Effect::Notice(Notice::Retry { at, call: call.name(), fault, detail, delay, ambiguous }));
         }
         Why::NobodyWaiting => {
+            let (what, delay) = ("no instance waits for the message yet", delay.unwrap_or_default());
+            effects.push(Effect::Notice(Notice::Held { at, what, delay }));
+        }
+        Why::NotSeen(what) => {
             let delay = delay.unwrap_or_default();
-            effects.push(Effect::Notice(Notice::Held { at, delay }));
+            effects.push(Effect::Notice(Notice::Held { at, what, delay }));
         }
         Why::Settling => {}
     }

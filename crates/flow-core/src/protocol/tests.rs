@@ -205,6 +205,20 @@ fn an_outcome_waits_for_its_audit_but_not_for_ever() {
 }
 
 #[test]
+fn what_the_engine_does_not_show_yet_is_held_and_then_given_up_and_its_audit_has_its_own_time() {
+    let mut bench = Bench::of(Command::Publish);
+    let unseen = |hold_for| Answer::NotYet(Unseen { hold_for, reason: Reason::NOT_ENDED, detail: "it runs" });
+    let hold_for = Duration::from_secs(30);
+    assert!(matches!(bench.answer(Call::Gather, unseen(hold_for)), Next::Wait(_, Call::Gather, Why::NotSeen(_))));
+    bench.pass(Duration::from_secs(29));
+    assert!(matches!(bench.answer(Call::Gather, unseen(hold_for)), Next::Wait(_, Call::Gather, Why::NotSeen(_))));
+    assert!(matches!(bench.answer(Call::Gather, Answer::Incomplete(1)), Next::Wait(_, Call::Gather, Why::Settling)));
+    bench.pass(Duration::from_secs(1));
+    assert!(!Reason::NOT_ENDED.gives_up(), "whoever tells of it again is not to wait for this one");
+    assert_eq!(reason(bench.answer(Call::Gather, unseen(hold_for))), Reason::NOT_ENDED);
+}
+
+#[test]
 fn a_job_is_completed_after_its_outcome_and_completion_is_tried_until_it_is_answered() {
     let mut bench = Bench::of(Command::Publish);
     assert_eq!(bench.protocol.first(), Call::Gather);

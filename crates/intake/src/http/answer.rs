@@ -8,6 +8,15 @@ use serde_json::json;
 
 use super::Unfit;
 
+/// What stands in Kafka now.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// An event, by its id.
+    Event { id: String },
+    /// That a process has an outcome, by its instance.
+    Outcome { instance: String },
+}
+
 /// Why a request leaves nothing behind. Carries no contents of it.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -77,7 +86,7 @@ impl Refusal {
 
     pub(super) fn detail(&self) -> String {
         match self {
-            Refusal::NoDoor => "no flow takes events here; the path is /intake/<flow>".into(),
+            Refusal::NoDoor => "no flow takes anything here; the path is /intake/<flow>, or /intake/<flow>/outcomes where the flow has a [[job]] that is posted".into(),
             Refusal::TooMany => "more requests than this flow takes in a second; send it again later".into(),
             Refusal::TooLarge(most) => format!("the body broke off, or is larger than {most} bytes"),
             Refusal::TooSlow => "the body did not come in time; send it again".into(),
@@ -86,15 +95,19 @@ impl Refusal {
             Refusal::Unfit(unfit) => unfit.detail.clone(),
             // What the cluster is like is no business of a sender.
             Refusal::Kafka(_) => {
-                "the event may or may not be kept; send it again with the same Idempotency-Key, which makes it one"
+                "it may or may not be kept; send it again, an event with the same Idempotency-Key, which makes it one"
                     .into()
             }
         }
     }
 }
 
-pub(super) fn accepted(event_id: &str) -> Response {
-    (StatusCode::ACCEPTED, Json(json!({ "eventId": event_id }))).into_response()
+pub(super) fn accepted(taken: &Taken) -> Response {
+    let body = match taken {
+        Taken::Event { id } => json!({ "eventId": id }),
+        Taken::Outcome { instance } => json!({ "processInstanceId": instance }),
+    };
+    (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
 pub(super) fn of(refusal: &Refusal) -> Response {

@@ -1,4 +1,4 @@
-//! The job acquirer against a scripted engine and librdkafka's mock cluster: which jobs reach the jobs topic, and when
+//! The job acquirer against a scripted engine and librdkafka's mock cluster: which jobs, and posts, reach the jobs topic, and when
 //! the engine is left alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
@@ -6,5 +6,6 @@
 mod handover;
 mod parts;
 mod permission;
+mod posted;
 mod recovery;
 mod shutdown;

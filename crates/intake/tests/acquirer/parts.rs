@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use workflow_client::{Auth, Engine};
 
 /// No condition of these tests takes longer than this when all is well.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) const JOBS_TOPIC: &str = "xc.tickets.jobs";
 

@@ -29,6 +29,8 @@ fn lookup(path: &[String], scope: &dyn Scope) -> Result<Value, String> {
         match value {
             Value::Object(object) => match object.get(field) {
                 Some(inner) => value = inner,
+                // It is no variable, and has what it has.
+                None if name == "execution" => return Err(format!("Could not find property {field} in '{name}'")),
                 None => return Ok(Value::Null),
             },
             Value::Null => return Ok(Value::Null),

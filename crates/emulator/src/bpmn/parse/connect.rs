@@ -80,6 +80,7 @@ fn attach(
         Kind::Start { .. }
         | Kind::UserTask(_)
         | Kind::ExternalTask { .. }
+        | Kind::HttpTask(_)
         | Kind::ExclusiveGateway { .. }
         | Kind::ParallelGateway
         | Kind::Catch(_)
@@ -94,6 +95,7 @@ fn attach(
         Kind::ExternalTask { .. } => {}
         Kind::UserTask(_) if !is_error => {}
         Kind::UserTask(_)
+        | Kind::HttpTask(_)
         | Kind::Start { .. }
         | Kind::ExclusiveGateway { .. }
         | Kind::ParallelGateway
@@ -141,6 +143,7 @@ fn check(element: &Element, position: ElementIndex, nodes: &mut [Node]) -> Resul
         | Kind::ParallelGateway
         | Kind::UserTask(_)
         | Kind::ExternalTask { .. }
+        | Kind::HttpTask(_)
         | Kind::Catch(_)
         | Kind::End
         | Kind::TerminateEnd => {}

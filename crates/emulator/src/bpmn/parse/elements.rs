@@ -6,7 +6,7 @@ use super::super::expression::{ParseError, Template};
 use super::super::model::{BoundaryEvent, Event, Kind, Outcome, Timer, UserTask};
 use super::super::xml::Element;
 use super::super::{ModelError, duration};
-use super::{Declared, allow_extensions, bpmn_children, extension, refuse, required};
+use super::{Declared, allow_extensions, bpmn_children, extension, http_task, refuse, required};
 
 /// Attributes of a user task that are read, or that only concern forms and lists in a user interface.
 const USER_TASK: [&str; 11] = [
@@ -147,12 +147,17 @@ fn outcome(element: &Element) -> Result<Option<Outcome>, ModelError> {
 }
 
 fn service_task(element: &Element) -> Result<Kind, ModelError> {
+    if extension(element, "type") == Some("http") {
+        return http_task::read(element);
+    }
     allow_extensions(element, &["type", "topic", "exclusive"])?;
     no_children(element)?;
     match extension(element, "type") {
         Some("external-worker") => {}
         Some(other) => return Err(refuse(element, format!("a service task of type '{other}' is not supported"))),
-        None => return Err(refuse(element, "only service tasks of type 'external-worker' are supported".into())),
+        None => {
+            return Err(refuse(element, "only service tasks of type 'external-worker' or 'http' are supported".into()));
+        }
     }
     let topic = template(element, "topic")?
         .ok_or_else(|| refuse(element, "an external-worker task needs the engine attribute 'topic'".into()))?;

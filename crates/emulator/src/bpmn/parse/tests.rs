@@ -50,6 +50,11 @@ fn unknown_constructs_are_refused_with_id_and_line() {
         "<endEvent id=\"x\"><errorEventDefinition/></endEvent>",
         "<serviceTask id=\"x\" flowable:class=\"org.example.Delegate\"/>",
         "<serviceTask id=\"x\" flowable:type=\"http\"/>",
+        "<serviceTask id=\"x\" flowable:type=\"http\" flowable:async=\"true\"/>",
+        "<serviceTask id=\"x\" flowable:type=\"http\" flowable:async=\"true\"><extensionElements>\
+         <flowable:field name=\"saveResponseParameters\" stringValue=\"true\"/></extensionElements></serviceTask>",
+        "<serviceTask id=\"x\" flowable:type=\"http\" flowable:async=\"true\"><extensionElements>\
+         <flowable:failedJobRetryTimeCycle>PT1S</flowable:failedJobRetryTimeCycle></extensionElements></serviceTask>",
         "<userTask id=\"x\" flowable:async=\"true\"/>",
         "<userTask id=\"x\"><multiInstanceLoopCharacteristics/></userTask>",
         "<userTask id=\"x\"><extensionElements><flowable:taskListener event=\"create\"/></extensionElements></userTask>",
