@@ -121,6 +121,8 @@ pub(crate) enum Fate {
     Pause,
     /// It will never succeed.
     Reject(Reason),
+    /// It will never succeed, but an earlier record of its job may have: the engine is asked whether the job is still open.
+    RejectIfOpen(Reason),
 }
 
 /// What `fault` says about the endpoint.
@@ -146,6 +148,22 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
     let ambiguous = call.leaves_doubt();
     let endpoint = |ambiguous| Fate::Retry { blame: Blame::Endpoint, ambiguous };
     let record = |ambiguous| Fate::Retry { blame: Blame::Record, ambiguous };
+    let reject = |reason| match call {
+        Call::Request(_) | Call::GiveResult if holds(Guard::OpenBeforeRefusal) => Fate::RejectIfOpen(reason),
+        // What cannot be seen is unknown: neither open nor gone.
+        Call::IsOpen => record(false),
+        Call::Request(_)
+        | Call::GiveResult
+        | Call::Act
+        | Call::ActOn(_)
+        | Call::Locate { .. }
+        | Call::Look(_)
+        | Call::Gather
+        | Call::CompleteJob
+        | Call::FailJob
+        | Call::Count(_)
+        | Call::Delete(_) => Fate::Reject(reason),
+    };
     match fault {
         Fault::Unsent | Fault::RateLimited => endpoint(false),
         Fault::Unavailable if !holds(Guard::UnavailableIsAmbiguous) => endpoint(false),
@@ -157,11 +175,11 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
         Fault::NotFound => match command {
             // The execution or instance went away between locating and acting: look again, it may have been us.
             Command::Message { .. } | Command::Terminate => record(ambiguous),
-            Command::Start | Command::Publish | Command::Request { .. } => Fate::Reject(Reason::NOT_FOUND),
+            Command::Start | Command::Publish | Command::Request { .. } => reject(Reason::NOT_FOUND),
         },
         Fault::Unauthorized | Fault::Forbidden => Fate::Pause,
-        Fault::Refused => Fate::Reject(Reason::REFUSED),
-        Fault::TooLarge => Fate::Reject(Reason::TOO_LARGE),
-        Fault::Limit => Fate::Reject(Reason::LIMIT),
+        Fault::Refused => reject(Reason::REFUSED),
+        Fault::TooLarge => reject(Reason::TOO_LARGE),
+        Fault::Limit => reject(Reason::LIMIT),
     }
 }

@@ -5,16 +5,22 @@
 //! instances, wait `history_lag`, read the history. Any other order, or a shorter wait, misses an instance that ends
 //! between the reads. A first look at once saves the wait when it finds the effect.
 
+mod next;
+mod request;
+
 use std::time::Duration;
 
 use crate::batch::Resolution;
 use crate::call::{Call, Scope};
 use crate::fate::{Blame, Fate, Fault, Reason, fate};
-use crate::gate::{Closed, Gate};
+use crate::gate::Gate;
 use crate::guards::{Guard, holds};
 use crate::input::{Answer, Command, Failure};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
+
+use next::dead;
+pub(crate) use next::{Next, Why};
 
 /// The waits and bounds of the protocol.
 #[derive(Clone, Copy, Debug)]
@@ -55,31 +61,10 @@ pub(crate) struct Protocol {
     failing_since: Option<Duration>,
     /// How many calls the endpoint had served at this record's last endpoint fault.
     seen_successes: Option<u64>,
-    /// Healthy time at which the message first found nobody waiting.
+    /// Healthy time at which the message first found nobody waiting, or the engine did not take a system's answer.
     held_since: Option<Duration>,
-}
-
-/// What comes next for the record.
-#[derive(Debug)]
-pub(crate) enum Next<O> {
-    Call(Call),
-    /// Call after a delay.
-    Wait(Duration, Call, Why),
-    /// Call when the gate is open.
-    WhenOpen(Call, Why),
-    Resolve(Resolution<O>),
-    /// The call that follows the commit is over.
-    Over,
-    /// The call that follows the commit cannot be made; the engine hands the job out again when its lock ends.
-    Left(String),
-}
-
-/// Why a record waits, for people.
-#[derive(Debug)]
-pub(crate) enum Why {
-    Failed { failure: Failure, ambiguous: bool, closed: Option<(Closed, Duration)> },
-    NobodyWaiting,
-    Settling,
+    /// Why the request becomes a dead letter, if its job is still open.
+    refusal: Option<(Reason, String)>,
 }
 
 impl Protocol {
@@ -96,6 +81,7 @@ impl Protocol {
             failing_since: None,
             seen_successes: None,
             held_since: None,
+            refusal: None,
         }
     }
 
@@ -189,6 +175,10 @@ impl Protocol {
     fn failed<O>(&mut self, cx: &mut Context<'_>, call: Call, failure: Failure) -> Next<O> {
         match fate(self.command, &call, failure.fault) {
             Fate::Reject(reason) => self.rejected(cx, call, reason, failure),
+            Fate::RejectIfOpen(reason) => {
+                cx.gate.succeeded();
+                self.refused(reason, failure.detail)
+            }
             Fate::Pause => {
                 let closed = cx.gate.refused(cx.now, cx.dice);
                 Next::WhenOpen(call, Why::Failed { failure, ambiguous: false, closed })
@@ -205,10 +195,11 @@ impl Protocol {
                 Next::Resolve(Resolution::Accepted(output))
             }
             (Call::Request(_), Answer::Done(_)) => {
-                // What fails from here on fails at the engine, in its time.
-                (self.failing_since, self.seen_successes, self.failures) = (None, None, 0);
+                self.fails_anew();
                 Next::Call(Call::GiveResult)
             }
+            (Call::GiveResult, Answer::NotHeld) => Next::Call(Call::IsOpen),
+            (Call::IsOpen, Answer::Open(output)) => self.still_open(cx, output),
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
             (Call::Locate { .. }, Answer::Located(target)) => self.act(cx, Call::ActOn(target)),
@@ -244,7 +235,9 @@ impl Protocol {
                 | Answer::Located(_)
                 | Answer::NotWaiting
                 | Answer::NoInstance(_)
-                | Answer::Several(_),
+                | Answer::Several(_)
+                | Answer::NotHeld
+                | Answer::Open(_),
             ) => {
                 let detail = format!("the handler's answer does not belong to the call `{}`", call.name());
                 let failure = Failure { fault: Fault::BadAnswer, detail, retry_after: None };
@@ -315,7 +308,8 @@ impl Protocol {
         if self.exhausted(cx) && then.ends_job() {
             return Next::Left(failure.detail);
         }
-        if self.exhausted(cx) && !self.in_doubt() {
+        // Whether a job is open is asked until the engine says so, as a look-up is made until it sees.
+        if self.exhausted(cx) && !self.in_doubt() && then != Call::IsOpen {
             return self.exhaust(failure);
         }
         if then.has_effect() {
@@ -339,7 +333,7 @@ impl Protocol {
             // The last effect is in doubt: nothing is dead-lettered before a look-up saw.
             Call::Look(_) => self.retry(cx, call, Blame::Record, false, failure),
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Gather => dead(reason, failure.detail),
-            Call::Request(_) | Call::GiveResult => dead(reason, failure.detail),
+            Call::Request(_) | Call::GiveResult | Call::IsOpen => dead(reason, failure.detail),
         }
     }
 
@@ -399,8 +393,16 @@ impl Protocol {
         self.failing_since.is_some_and(|since| cx.healthy.saturating_sub(since) >= cx.bounds.give_up_after)
     }
 
-    fn exhaust<O>(&self, failure: Failure) -> Next<O> {
-        dead(Reason::EXHAUSTED, format!("gave up after {} attempts: {}", self.attempts, failure.detail))
+    fn exhaust<O>(&mut self, failure: Failure) -> Next<O> {
+        let detail = format!("gave up after {} attempts: {}", self.attempts, failure.detail);
+        match self.command {
+            Command::Request { .. } if holds(Guard::OpenBeforeRefusal) => self.refused(Reason::EXHAUSTED, detail),
+            Command::Start
+            | Command::Message { .. }
+            | Command::Terminate
+            | Command::Publish
+            | Command::Request { .. } => dead(Reason::EXHAUSTED, detail),
+        }
     }
 }
 
@@ -418,10 +420,6 @@ fn next_read(scope: Scope) -> Option<Scope> {
 pub(crate) fn follower<O>() -> Resolution<O> {
     let detail = "an earlier record of its key was given up; replay the key's dead letters in order, or discard them";
     Resolution::DeadLettered { reason: Reason::QUARANTINED, detail: detail.into() }
-}
-
-fn dead<O>(reason: Reason, detail: impl Into<String>) -> Next<O> {
-    Next::Resolve(Resolution::DeadLettered { reason, detail: detail.into() })
 }
 
 #[cfg(test)]

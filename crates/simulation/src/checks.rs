@@ -166,6 +166,11 @@ impl World<'_> {
         }
         self.checks.ever.entry(key).or_default().push(written.resolution.clone());
         self.letter_booked(written);
+        if let Item::Job { job, .. } = written.work.item
+            && self.scenario.jobs[job].asks
+        {
+            return self.asked_and_recorded(job, &written.resolution);
+        }
         if written.resolution != Kind::Accepted {
             return;
         }
@@ -184,8 +189,7 @@ impl World<'_> {
                     self.violated(Promise::OneStart, text);
                 }
             }
-            Item::Job(job) if self.scenario.jobs[job].asks => self.asked_and_recorded(job),
-            Item::Job(job) => {
+            Item::Job { job, .. } => {
                 let outcomes = self.checks.outcomes.entry(job).or_default();
                 *outcomes += 1;
                 let twice = *outcomes > 1 && !self.checks.forgotten_jobs.contains(&job);
@@ -355,6 +359,16 @@ impl World<'_> {
         if let Notice::Unplaced(surprise) = &notice {
             self.unplaced(flow, surprise);
         }
+        let item_at =
+            |(topic, partition, offset): (flow_core::TopicId, event_model::Partition, event_model::Offset)| {
+                let records = self.kafka.log(flow, topic.0, partition.get()).all_from(offset.get());
+                records.first().map(|(_, item)| *item)
+            };
+        match &notice {
+            Notice::AnswerKept { at } => self.answer_kept(worker, item_at(*at)),
+            Notice::JobLeft { at, .. } => self.answer_given_up(worker, item_at(*at)),
+            _ => {}
+        }
         if let Notice::Double { at: (topic, partition, offset), .. } = &notice {
             self.double_found((flow, topic.0, partition.get(), offset.get()));
         }
@@ -403,7 +417,7 @@ impl World<'_> {
     pub(crate) fn planned(&self, item: Item) -> Option<(What, u32)> {
         match item {
             Item::Source(index) => Some((self.scenario.records[index].what, self.scenario.records[index].event)),
-            Item::Job(_) => None,
+            Item::Job { .. } => None,
         }
     }
 }
