@@ -178,6 +178,8 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
             Command::Start | Command::Publish | Command::Request { .. } => reject(Reason::NOT_FOUND),
         },
         Fault::Unauthorized | Fault::Forbidden => Fate::Pause,
+        // So the engine answers, too, where the lock ends while the result is on its way.
+        Fault::Refused if *call == Call::GiveResult => record(false),
         Fault::Refused => reject(Reason::REFUSED),
         Fault::TooLarge => reject(Reason::TOO_LARGE),
         Fault::Limit => reject(Reason::LIMIT),

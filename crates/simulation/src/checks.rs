@@ -364,10 +364,10 @@ impl World<'_> {
                 let records = self.kafka.log(flow, topic.0, partition.get()).all_from(offset.get());
                 records.first().map(|(_, item)| *item)
             };
-        match &notice {
-            Notice::AnswerKept { at } => self.answer_kept(worker, item_at(*at)),
-            Notice::JobLeft { at, .. } => self.answer_given_up(worker, item_at(*at)),
-            _ => {}
+        if let Notice::AnswerKept { at } = &notice {
+            self.answer_kept(worker, item_at(*at));
+        } else if let Notice::JobLeft { at, .. } = &notice {
+            self.answer_given_up(worker, item_at(*at));
         }
         if let Notice::Double { at: (topic, partition, offset), .. } = &notice {
             self.double_found((flow, topic.0, partition.get(), offset.get()));

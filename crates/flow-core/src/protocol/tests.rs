@@ -255,6 +255,9 @@ fn what_a_system_refuses_for_good_is_a_dead_letter_only_while_its_job_is_open() 
     ];
     for (fault, expected) in cases {
         for call in [request.clone(), Call::GiveResult] {
+            if (&call, fault) == (&Call::GiveResult, Fault::Refused) {
+                continue;
+            }
             let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
             assert!(matches!(bench.fail(call.clone(), fault), Next::Call(Call::IsOpen)), "{fault:?}");
             assert!(matches!(bench.fail(Call::IsOpen, Fault::Unsent), Next::Wait(_, Call::IsOpen, _)));
@@ -269,6 +272,16 @@ fn what_a_system_refuses_for_good_is_a_dead_letter_only_while_its_job_is_open() 
     let dead = Resolution::<u8>::DeadLettered { reason: Reason::REFUSED, detail: String::new() };
     let protocol = Protocol::fresh(Command::Request { system: EndpointId(1) });
     assert_eq!(protocol.after_commit(&dead), Some(Call::FailJob));
+}
+
+#[test]
+fn a_result_that_the_engine_refuses_is_given_again_for_its_lock_may_have_ended_on_the_way() {
+    let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
+    bench.answer(Call::Request(EndpointId(1)), Answer::Done(1));
+    assert!(matches!(bench.fail(Call::GiveResult, Fault::Refused), Next::Wait(_, Call::GiveResult, _)));
+    bench.pass(Duration::from_secs(601));
+    assert!(matches!(bench.fail(Call::GiveResult, Fault::Refused), Next::Call(Call::IsOpen)));
+    assert_eq!(reason(bench.answer(Call::IsOpen, Answer::Open(1))), Reason::EXHAUSTED);
 }
 
 #[test]
