@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use emulator::demo::differences;
 use emulator::{System, SystemTopics, Systems};
+use jiff::Timestamp;
 use promises::{
     DEADLINE, FlowCopy, Instance, Kafka, Received, Sent, Signal, create_topic, produce, read_all, repository,
     system_table, unique, until,
@@ -12,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use workflow_client::{CommentTarget, Fault, Start, Task, TaskFilter, Variable};
 
+use crate::conformance::Subject;
 use crate::support::Bench;
 
 /// Where a flow runs
@@ -43,12 +45,18 @@ impl Office {
 
     /// The same with something different in the flow's file.
     pub(super) async fn open_with(flow: &'static str, bench: Bench, change: &dyn Fn(String) -> String) -> Office {
-        Office::furnish(flow, bench, change, None).await
+        Office::furnish(flow, bench, change, None, "").await
+    }
+
+    /// The same with jobs that are locked for no longer than a test may wait.
+    pub(super) async fn open_with_short_locks(flow: &'static str, bench: Bench) -> Office {
+        let bench = bench.with("request_timeout = \"10s\"");
+        Office::furnish(flow, bench, &|flow| flow, None, "lock_duration = \"11s\"").await
     }
 
     /// The same with a system that is reached by Kafka, answers each command twice, and is given two seconds.
     pub(super) async fn open_over_kafka(flow: &'static str, bench: Bench, system: System) -> Office {
-        Office::furnish(flow, bench, &|flow| flow, Some(system)).await
+        Office::furnish(flow, bench, &|flow| flow, Some(system), "").await
     }
 
     async fn furnish(
@@ -56,6 +64,7 @@ impl Office {
         bench: Bench,
         change: &dyn Fn(String) -> String,
         by_kafka: Option<System>,
+        jobs: &str,
     ) -> Office {
         let (kafka, mut systems) = (Kafka::shared().await.unwrap(), Systems::start(&[]).await.unwrap());
         let [commands, replies] = [unique("commands"), unique("replies")];
@@ -77,7 +86,7 @@ impl Office {
             )
         };
         let of_systems: String = System::ALL.iter().map(table).collect();
-        let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{of_systems}", bench.engine_lines());
+        let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{jobs}\n{of_systems}", bench.engine_lines());
         let copy = FlowCopy::of(flow, kafka, &bench.settings, &extra, change).unwrap();
         let instance = Mutex::new(copy.started(2).await.unwrap());
         Office { bench, systems, kafka, flow, copy, instance, events: AtomicU32::new(0), commands }
@@ -142,6 +151,12 @@ impl Office {
     /// How many commands lie on the topic of the system that is reached by Kafka
     pub(super) async fn commands(&self) -> usize {
         read_all(self.kafka, &self.commands).await.unwrap().len()
+    }
+
+    /// Waits until so many requests of that kind took effect.
+    pub(super) async fn took_effect(&self, system: System, operation: &str, count: usize) {
+        let there = async || Ok((self.effects(system, operation).0 >= count).then_some(()));
+        until(&format!("{count} {operation}"), DEADLINE, there).await.unwrap();
     }
 
     /// The connector is killed.
@@ -240,6 +255,34 @@ impl Case<'_> {
             Ok(value.as_ref().is_some_and(is).then_some(()))
         };
         until(&format!("{name} = {wanted} of {}", self.business_key), DEADLINE, there).await.unwrap();
+    }
+
+    /// The process stands still, and its jobs are hidden, until it is activated.
+    pub(super) async fn suspend(&self) {
+        let running = self.running().await;
+        Subject::over(self.office.bench.settings.clone(), None).suspend(&running).await;
+    }
+
+    pub(super) async fn activate(&self) {
+        let running = self.running().await;
+        Subject::over(self.office.bench.settings.clone(), None).activate(&running).await;
+    }
+
+    /// Waits until no job of the process is locked any more: nothing hands one out meanwhile.
+    pub(super) async fn locks_end(&self) {
+        let (jobs, id) = (format!("xc.{}.jobs", self.office.copy.flow().name()), self.running().await.id);
+        let over = async || {
+            let records = read_all(self.office.kafka, &jobs).await?;
+            let records = records.iter().map(Received::json).collect::<Result<Vec<Value>, _>>()?;
+            let own = records.iter().filter(|record| record["processInstanceId"] == *id);
+            let ends = own.filter_map(|record| record["lockExpiresAt"].as_str()?.parse::<Timestamp>().ok());
+            Ok(ends.max().is_some_and(|last| last < Timestamp::now()).then_some(()))
+        };
+        until(&format!("the end of the locks of {}", self.business_key), DEADLINE, over).await.unwrap();
+    }
+
+    async fn running(&self) -> workflow_client::Instance {
+        self.office.bench.engine.running(&self.definition, &self.business_key).await.unwrap().remove(0)
     }
 
     /// The replies of a kind for this case, once there are so many.
