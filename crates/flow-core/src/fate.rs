@@ -123,6 +123,8 @@ pub(crate) enum Fate {
     Reject(Reason),
     /// It will never succeed, but an earlier record of its job may have: the engine is asked whether the job is still open.
     RejectIfOpen(Reason),
+    /// It may pass, or it never will because an earlier record of its job has done it: the engine is asked once, then it is tried again.
+    RetryIfOpen,
 }
 
 /// What `fault` says about the endpoint.
@@ -171,6 +173,7 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
             endpoint(ambiguous)
         }
         Fault::EngineError | Fault::BadAnswer => record(ambiguous),
+        Fault::Conflict if matches!(call, Call::Request(_)) && holds(Guard::OpenBeforeRefusal) => Fate::RetryIfOpen,
         Fault::Conflict => record(ambiguous),
         Fault::NotFound => match command {
             // The execution or instance went away between locating and acting: look again, it may have been us.

@@ -63,6 +63,10 @@ pub(crate) struct Protocol {
     seen_successes: Option<u64>,
     /// Healthy time at which the message first found nobody waiting, or the engine did not take a system's answer.
     held_since: Option<Duration>,
+    /// Whether the system that it asks has answered.
+    answered: bool,
+    /// Whether the engine was asked for the job after a conflict.
+    looked: bool,
     /// Why the request becomes a dead letter, if its job is still open.
     refusal: Option<(Reason, String)>,
 }
@@ -81,6 +85,8 @@ impl Protocol {
             failing_since: None,
             seen_successes: None,
             held_since: None,
+            answered: false,
+            looked: false,
             refusal: None,
         }
     }
@@ -183,6 +189,12 @@ impl Protocol {
                 let closed = cx.gate.refused(cx.now, cx.dice);
                 Next::WhenOpen(call, Why::Failed { failure, ambiguous: false, closed })
             }
+            Fate::RetryIfOpen if !self.looked => {
+                cx.gate.succeeded();
+                self.looked = true;
+                Next::Call(Call::IsOpen)
+            }
+            Fate::RetryIfOpen => self.retry(cx, call, Blame::Record, false, failure),
             Fate::Retry { blame, ambiguous } => self.retry(cx, call, blame, ambiguous, failure),
         }
     }
@@ -195,6 +207,7 @@ impl Protocol {
                 Next::Resolve(Resolution::Accepted(output))
             }
             (Call::Request(_), Answer::Done(_)) => {
+                self.answered = true;
                 self.fails_anew();
                 Next::Call(Call::GiveResult)
             }

@@ -299,7 +299,7 @@ impl World<'_> {
     pub(crate) fn first_call(&mut self, worker: usize, work: Work) {
         let key = (work.flow, work.topic, work.partition, work.offset);
         let life = self.workers[worker].life;
-        let open = self.now - self.held_back_for(worker) - self.paused_for(worker, self.key_of(work.item));
+        let open = self.now - self.held_back_from(worker, work.item) - self.paused_for(worker, self.key_of(work.item));
         self.checks.first_calls.entry((worker, life, key)).or_insert(open);
     }
 
@@ -393,6 +393,14 @@ impl World<'_> {
         }
     }
 
+    /// For how long the record could not have been tried. What a system keeps failing at runs in the system's time.
+    fn held_back_from(&self, worker: usize, item: Item) -> u64 {
+        match item {
+            Item::Job { job, .. } if self.scenario.jobs[job].asks => self.stood_for(worker),
+            Item::Job { .. } | Item::Source(_) => self.held_back_for(worker),
+        }
+    }
+
     /// NO_BLAME: a record that is given up had its whole time with a healthy endpoint.
     fn no_blame(&mut self, worker: usize, at: Key, reason: &Reason) {
         let bound = match reason.as_str() {
@@ -405,8 +413,9 @@ impl World<'_> {
         self.checks.compared(Promise::NoBlame);
         let (flow, topic, partition, offset) = at;
         let item = self.kafka.log(flow, topic, partition).all_from(offset).first().map(|(_, item)| *item);
-        let paused = item.map_or(0, |item| self.paused_for(worker, self.key_of(item)));
-        let healthy = self.now - self.held_back_for(worker) - paused - first;
+        let Some(item) = item else { return };
+        let paused = self.paused_for(worker, self.key_of(item));
+        let healthy = self.now - self.held_back_from(worker, item) - paused - first;
         if healthy < bound {
             let text = format!("{at:?} is given up ({reason}) after {healthy} ms of healthy time");
             self.violated(Promise::NoBlame, text);

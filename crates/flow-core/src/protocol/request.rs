@@ -31,12 +31,22 @@ impl Protocol {
         Next::Call(Call::IsOpen)
     }
 
-    /// The job waits for somebody: a refusal stands, an answer is kept.
+    /// The job waits for somebody: a refusal stands, an answer is kept, and what met a conflict is tried again.
     pub(super) fn still_open<O>(&mut self, cx: &mut Context<'_>, output: O) -> Next<O> {
-        match self.refusal.take() {
-            Some((reason, detail)) => dead(reason, detail),
-            None if !holds(Guard::AnswerKept) => Next::Resolve(Resolution::Accepted(output)),
-            None => self.keep_answer(cx, output),
+        if let Some((reason, detail)) = self.refusal.take() {
+            return dead(reason, detail);
+        }
+        match self.command {
+            Command::Request { system } if !self.answered => {
+                self.fails_anew();
+                Next::Call(self.attempt(Call::Request(system)))
+            }
+            _ if !holds(Guard::AnswerKept) => Next::Resolve(Resolution::Accepted(output)),
+            Command::Request { .. }
+            | Command::Start
+            | Command::Message { .. }
+            | Command::Terminate
+            | Command::Publish => self.keep_answer(cx, output),
         }
     }
 

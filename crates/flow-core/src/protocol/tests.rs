@@ -232,7 +232,7 @@ fn a_request_to_a_system_is_repeated_without_a_look_and_its_answer_completes_the
     let mut bench = Bench::of(Command::Request { system });
     let request = Call::Request(system);
     assert_eq!(bench.protocol.first(), request);
-    for fault in [Fault::TimedOut, Fault::Broken, Fault::Unavailable, Fault::Conflict, Fault::ServerError] {
+    for fault in [Fault::TimedOut, Fault::Broken, Fault::Unavailable, Fault::ServerError] {
         let next = bench.fail(request.clone(), fault);
         assert!(matches!(&next, Next::Wait(_, again, _) if *again == request), "{fault:?}: {next:?}");
     }
@@ -289,13 +289,23 @@ fn a_request_that_keeps_failing_is_given_up_only_while_its_job_is_open() {
     let call = Call::Request(EndpointId(1));
     let exhausted = || {
         let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
-        bench.fail(call.clone(), Fault::Conflict);
+        assert!(matches!(bench.fail(call.clone(), Fault::Conflict), Next::Call(Call::IsOpen)), "once");
+        bench.pass(Duration::from_secs(601));
+        assert!(matches!(bench.answer(Call::IsOpen, Answer::Open(1)), Next::Call(Call::Request(EndpointId(1)))));
+        assert!(matches!(bench.fail(call.clone(), Fault::Conflict), Next::Wait(_, Call::Request(_), _)));
         bench.pass(Duration::from_secs(601));
         assert!(matches!(bench.fail(call.clone(), Fault::Conflict), Next::Call(Call::IsOpen)));
         bench
     };
     assert!(matches!(exhausted().answer(Call::IsOpen, Answer::Done(1)), Next::Resolve(Resolution::Accepted(1))));
     assert_eq!(reason(exhausted().answer(Call::IsOpen, Answer::Open(1))), Reason::EXHAUSTED);
+}
+
+#[test]
+fn a_conflict_over_what_an_earlier_record_did_is_no_failure() {
+    let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
+    bench.fail(Call::Request(EndpointId(1)), Fault::Conflict);
+    assert!(matches!(bench.answer(Call::IsOpen, Answer::Done(1)), Next::Resolve(Resolution::Accepted(1))));
 }
 
 #[test]
