@@ -323,7 +323,7 @@ impl Protocol {
         }
         // Whether a job is open is asked until the engine says so, as a look-up is made until it sees.
         if self.exhausted(cx) && !self.in_doubt() && then != Call::IsOpen {
-            return self.exhaust(failure);
+            return self.exhaust(&then, blame, failure);
         }
         if then.has_effect() {
             self.attempts += 1;
@@ -406,9 +406,13 @@ impl Protocol {
         self.failing_since.is_some_and(|since| cx.healthy.saturating_sub(since) >= cx.bounds.give_up_after)
     }
 
-    fn exhaust<O>(&mut self, failure: Failure) -> Next<O> {
+    fn exhaust<O>(&mut self, then: &Call, blame: Blame, failure: Failure) -> Next<O> {
         let detail = format!("gave up after {} attempts: {}", self.attempts, failure.detail);
         match self.command {
+            // An engine that is slow to answer does not take the result either.
+            Command::Request { .. } if *then == Call::GiveResult && blame == Blame::Endpoint => {
+                Next::Call(Call::IsOpen)
+            }
             Command::Request { .. } if holds(Guard::OpenBeforeRefusal) => self.refused(Reason::EXHAUSTED, detail),
             Command::Start
             | Command::Message { .. }

@@ -302,6 +302,19 @@ fn a_request_that_keeps_failing_is_given_up_only_while_its_job_is_open() {
 }
 
 #[test]
+fn an_answer_is_kept_where_the_engine_fails_to_take_it_while_it_serves_others() {
+    let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
+    bench.answer(Call::Request(EndpointId(1)), Answer::Done(1));
+    bench.fail(Call::GiveResult, Fault::TimedOut);
+    bench.gate.succeeded();
+    bench.fail(Call::GiveResult, Fault::TimedOut);
+    bench.pass(Duration::from_secs(601));
+    assert!(matches!(bench.fail(Call::GiveResult, Fault::TimedOut), Next::Call(Call::IsOpen)));
+    let next = bench.answer(Call::IsOpen, Answer::Open(1));
+    assert!(matches!(next, Next::Wait(_, Call::GiveResult, Why::NotHeld { again: false })), "{next:?}");
+}
+
+#[test]
 fn a_conflict_over_what_an_earlier_record_did_is_no_failure() {
     let mut bench = Bench::of(Command::Request { system: EndpointId(1) });
     bench.fail(Call::Request(EndpointId(1)), Fault::Conflict);
