@@ -50,8 +50,8 @@ impl Office {
 
     /// The same with jobs that are locked for no longer than a test may wait.
     pub(super) async fn open_with_short_locks(flow: &'static str, bench: Bench) -> Office {
-        let bench = bench.with("request_timeout = \"10s\"");
-        Office::furnish(flow, bench, &|flow| flow, None, "lock_duration = \"11s\"").await
+        let bench = bench.with("request_timeout = \"20s\"");
+        Office::furnish(flow, bench, &|flow| flow, None, "lock_duration = \"21s\"").await
     }
 
     /// The same with a system that is reached by Kafka, answers each command twice, and is given two seconds.
@@ -156,7 +156,9 @@ impl Office {
     /// Waits until so many requests of that kind took effect.
     pub(super) async fn took_effect(&self, system: System, operation: &str, count: usize) {
         let there = async || Ok((self.effects(system, operation).0 >= count).then_some(()));
-        until(&format!("{count} {operation}"), DEADLINE, there).await.unwrap();
+        if let Err(error) = until(&format!("{count} {operation}"), DEADLINE, there).await {
+            panic!("{error:#}\n{}", self.log().await);
+        }
     }
 
     /// The connector is killed.
