@@ -161,6 +161,40 @@ pub(super) async fn the_job_of_a_suspended_instance_is_hidden_until_it_is_activa
     assert_eq!((again.id, again.correlation_id), (job.id, job.correlation_id));
 }
 
+/// What 403 and 404 on completion leave unsaid.
+pub(super) async fn a_job_is_open_until_it_is_completed_whoever_holds_its_lock(on: &Subject) {
+    let (topic, instance) = on.started("job", &[]).await;
+    let job = on.job(&topic, "w1", SHORT).await;
+    let open = async || on.engine.is_open(&job.id, &instance.id).await.unwrap();
+    assert!(open().await, "locked by us");
+    on.job(&topic, "w2", LONG).await;
+    assert!(open().await, "locked by another");
+    on.engine.fail_job(&job.id, "w2", &failure(None)).await.unwrap();
+    assert!(open().await, "locked by nobody");
+    on.suspend(&instance).await;
+    assert!(open().await, "hidden");
+    on.activate(&instance).await;
+    let again = until("the job to come back", DEADLINE, async || Ok(on.acquire(&topic, "w1", LONG, 1).await.pop()));
+    assert_eq!(again.await.unwrap().id, job.id);
+    assert!(open().await, "handed out again");
+
+    on.engine.complete_job(&job.id, "w1", &[]).await.unwrap();
+
+    assert!(!open().await, "completed");
+    on.task(&instance).await;
+    assert!(!open().await, "completed, and its instance has moved on");
+}
+
+pub(super) async fn the_job_of_an_ended_instance_or_without_tries_left_is_not_open(on: &Subject) {
+    let (_, instance, job) = locked(on).await;
+    on.engine.terminate(&instance.id, "obsolete").await.unwrap();
+    assert!(!on.engine.is_open(&job.id, &instance.id).await.unwrap());
+
+    let (_, instance, job) = locked(on).await;
+    on.engine.fail_job(&job.id, "w1", &failure(Some(0))).await.unwrap();
+    assert!(!on.engine.is_open(&job.id, &instance.id).await.unwrap());
+}
+
 pub(super) async fn of_concurrent_completions_one_succeeds(on: &Subject) {
     let (_, instance, job) = locked(on).await;
     let complete = || on.engine.complete_job(&job.id, "w1", &[]);

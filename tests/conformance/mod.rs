@@ -96,6 +96,8 @@ const BEHAVIOURS: &[Behaviour] = &[
     both!(jobs::a_bpmn_error_takes_the_boundary_event),
     both!(jobs::the_job_of_a_terminated_instance_is_gone),
     both!(jobs::the_job_of_a_suspended_instance_is_hidden_until_it_is_activated),
+    both!(jobs::a_job_is_open_until_it_is_completed_whoever_holds_its_lock),
+    both!(jobs::the_job_of_an_ended_instance_or_without_tries_left_is_not_open),
     both!(jobs::of_concurrent_completions_one_succeeds),
     both!(jobs::two_workers_never_hold_the_same_job),
     both!(jobs::a_batch_takes_all_jobs_of_an_instance_where_the_model_says_not_exclusive),

@@ -25,6 +25,8 @@ use crate::topics;
 
 /// The acquirer takes no more jobs while this many wait on the jobs topic.
 const JOBS_BACKLOG: u64 = 1_000;
+/// Answers that wait for their job to be handed out again may have filled the partition: without more jobs they would wait in vain.
+const JOBS_BACKLOG_BEHIND_ANSWERS: u64 = 4 * JOBS_BACKLOG;
 const LINGER: Duration = Duration::from_millis(20);
 const MAX_SPAN: u64 = 1_000_000;
 const MAX_BATCH: usize = 5_000;
@@ -368,12 +370,13 @@ fn permission(mut status: watch::Receiver<Status>, jobs: TopicId, asks: Option<E
         while status.changed().await.is_ok() {
             let may = {
                 let status = status.borrow_and_update();
+                let backlog = if status.answers_kept() > 0 { JOBS_BACKLOG_BEHIND_ANSWERS } else { JOBS_BACKLOG };
                 status.holds(Partition::new(0))
                     && status.is_open(EndpointId::ENGINE)
                     && asks.is_none_or(|system| status.is_open(system))
                     && !status.storm
                     && !status.paused
-                    && status.unfinished(jobs) < JOBS_BACKLOG
+                    && status.unfinished(jobs) < backlog
             };
             permission.send_if_modified(|current| std::mem::replace(current, may) != may);
         }

@@ -38,14 +38,20 @@ impl Status {
         self.partitions.iter().any(|status| status.view.partition == partition)
     }
 
-    /// Records of a topic that are not finished, over the partitions held here.
+    /// Records of a topic that are not finished, over the partitions held here. One that waits for long holds back the frontier, but
+    /// what is finished beyond it does not count.
     pub fn unfinished(&self, topic: TopicId) -> u64 {
-        let index = usize::from(topic.0);
+        let topic = usize::from(topic.0);
         let of = |status: &PartitionStatus| {
-            let beyond = status.view.finished_beyond.get(index).copied().unwrap_or_default();
-            status.lag.get(index).copied().unwrap_or_default().saturating_sub(beyond)
+            let lag = status.lag.get(topic).copied().unwrap_or_default();
+            lag.saturating_sub(status.view.finished_beyond.get(topic).copied().unwrap_or_default())
         };
         self.partitions.iter().map(of).sum()
+    }
+
+    /// Records that wait with a system's answer until the engine hands their job out again.
+    pub fn answers_kept(&self) -> usize {
+        self.partitions.iter().map(|status| status.view.answers_kept).sum()
     }
 }
 
@@ -75,5 +81,44 @@ impl LogEnds {
             u64::try_from(end - frontier.get()).unwrap_or(0)
         };
         view.frontiers.iter().enumerate().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_model::NextOffset;
+
+    use super::*;
+
+    fn partition(number: i32, lag: u64, finished_beyond: u64, answers_kept: usize) -> PartitionStatus {
+        let view = PartitionView {
+            partition: Partition::new(number),
+            frontiers: vec![NextOffset::new(0); 2],
+            finished_beyond: vec![0, finished_beyond],
+            held: answers_kept,
+            answers_kept,
+            busy_keys: 0,
+            uncertain_below: vec![NextOffset::new(0); 2],
+            remembered: 0,
+            quarantined: 0,
+            oldest_timestamp_ms: None,
+            paused: false,
+        };
+        PartitionStatus { view, lag: vec![7, lag] }
+    }
+
+    #[test]
+    fn what_is_finished_behind_a_record_that_waits_is_no_backlog() {
+        let status =
+            Status { partitions: vec![partition(0, 1_500, 1_499, 1), partition(3, 20, 0, 2)], ..Status::default() };
+        assert_eq!(status.unfinished(TopicId(1)), 1 + 20);
+        assert_eq!(status.unfinished(TopicId(0)), 14);
+        assert_eq!(status.answers_kept(), 3);
+    }
+
+    #[test]
+    fn the_end_of_a_log_that_is_known_late_makes_no_backlog_of_what_is_finished() {
+        let status = Status { partitions: vec![partition(0, 3, 9, 1)], ..Status::default() };
+        assert_eq!(status.unfinished(TopicId(1)), 0);
     }
 }

@@ -52,6 +52,7 @@ pub struct Telemetry {
     dead_letters: Family<OfKind, Counter>,
     retries: Family<OfKind, Counter>,
     holds: Family<OfFlow, Counter>,
+    answers_kept: Family<OfFlow, Counter>,
     pauses: Family<OfKind, Counter>,
     calls: Histograms<OfKind>,
     commits: Histograms<OfKind>,
@@ -93,6 +94,7 @@ impl Telemetry {
             dead_letters: Family::default(),
             retries: Family::default(),
             holds: Family::default(),
+            answers_kept: Family::default(),
             pauses: Family::default(),
             calls: Family::new_with_constructor(durations),
             commits: Family::new_with_constructor(durations),
@@ -124,6 +126,8 @@ impl Telemetry {
         r.register("dead_letters", "Dead letters by reason", telemetry.dead_letters.clone());
         r.register("retries", "Failed calls that are made again, by fault", telemetry.retries.clone());
         r.register("holds", "Looks for what a record needs and is not there yet: an instance that waits for its message, the end of one that was posted", telemetry.holds.clone());
+        let help = "Answers of systems that wait until the engine hands their job out again: its lock had ended";
+        r.register("answers_kept", help, telemetry.answers_kept.clone());
         r.register("pauses", "Pauses of a partition or of the flow, by reason", telemetry.pauses.clone());
         r.register_with_unit("call_duration", "Calls by kind", Unit::Seconds, telemetry.calls.clone());
         r.register_with_unit("commit_duration", "Transactions by result", Unit::Seconds, telemetry.commits.clone());

@@ -28,6 +28,8 @@ pub enum Call {
     Request(EndpointId),
     /// Complete the job with what the system answered.
     GiveResult,
+    /// See whether the job is still to be done, whoever holds its lock.
+    IsOpen,
     /// Give the job back as failed for good: its outcome is a dead letter.
     FailJob,
     /// List the root instances that carry the event's mark.
@@ -53,7 +55,7 @@ impl Call {
         match self {
             Call::Request(system) => *system,
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Look(_) | Call::Gather => EndpointId::ENGINE,
-            Call::CompleteJob | Call::GiveResult | Call::FailJob => EndpointId::ENGINE,
+            Call::CompleteJob | Call::GiveResult | Call::IsOpen | Call::FailJob => EndpointId::ENGINE,
             Call::Count(_) | Call::Delete(_) => EndpointId::ENGINE,
         }
     }
@@ -63,7 +65,7 @@ impl Call {
         match self {
             Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => true,
             Call::Request(_) | Call::GiveResult => true,
-            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::IsOpen | Call::Count(_) => false,
         }
     }
 
@@ -72,7 +74,7 @@ impl Call {
         match self {
             Call::CompleteJob | Call::FailJob => true,
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Look(_) | Call::Gather => false,
-            Call::Request(_) | Call::GiveResult => false,
+            Call::Request(_) | Call::GiveResult | Call::IsOpen => false,
             Call::Count(_) | Call::Delete(_) => false,
         }
     }
@@ -82,7 +84,7 @@ impl Call {
         match self {
             Call::Act | Call::ActOn(_) | Call::Delete(_) => true,
             Call::CompleteJob | Call::FailJob | Call::Request(_) | Call::GiveResult => false,
-            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::IsOpen | Call::Count(_) => false,
         }
     }
 
@@ -92,7 +94,7 @@ impl Call {
             Call::Act | Call::ActOn(_) => true,
             // Harmless when repeated: the engine knows the job, and the instance, by its id, and a system the request by its key.
             Call::CompleteJob | Call::FailJob | Call::Delete(_) | Call::Request(_) | Call::GiveResult => false,
-            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::Count(_) => false,
+            Call::Locate { .. } | Call::Look(_) | Call::Gather | Call::IsOpen | Call::Count(_) => false,
         }
     }
 
@@ -101,6 +103,8 @@ impl Call {
         match self {
             // Instance, tasks, comments, and the audit or the open tasks.
             Call::Gather => 4,
+            // The job, then the instance where it is not in sight.
+            Call::IsOpen => 2,
             Call::Locate { .. } | Call::Look(Scope::Everywhere) => 2,
             Call::Look(Scope::Running | Scope::History) | Call::Count(_) => 1,
             Call::Act | Call::ActOn(_) | Call::CompleteJob | Call::FailJob | Call::Delete(_) => 1,
@@ -121,6 +125,7 @@ impl Call {
             Call::CompleteJob => "complete_job",
             Call::Request(_) => "request",
             Call::GiveResult => "give_result",
+            Call::IsOpen => "is_open",
             Call::FailJob => "fail_job",
             Call::Count(_) => "count",
             Call::Delete(_) => "delete",

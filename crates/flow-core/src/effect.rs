@@ -80,6 +80,12 @@ pub enum Notice {
         /// How long until the next look.
         delay: Duration,
     },
+    /// The engine does not take a system's answer from us, and its job is still open: the answer waits until the job was handed out
+    /// again. Told once per record.
+    AnswerKept {
+        /// Where the record stands.
+        at: (TopicId, Partition, Offset),
+    },
     /// A record will be dead-lettered.
     DeadLettered {
         /// Where the record stands.
@@ -131,7 +137,7 @@ pub enum Notice {
     Paused(Partition, &'static str),
     /// The partition reads again.
     Resumed(Partition),
-    /// A job whose resolution is committed could not be ended; the engine hands it out again when its lock ends.
+    /// A job could not be ended, though its record is resolved; the engine hands it out again when its lock ends.
     JobLeft {
         /// Where the record stands.
         at: (TopicId, Partition, Offset),

@@ -258,7 +258,9 @@ impl Endpoint {
             | Answer::Located(_)
             | Answer::NotWaiting
             | Answer::NoInstance(_)
-            | Answer::Several(_) => Sample::Served,
+            | Answer::Several(_)
+            | Answer::NotHeld
+            | Answer::Open(_) => Sample::Served,
         };
         let pressure = self.limiter.answered(self.now, permit.sent, sample)?;
         Some((pressure, self.limiter.limit()))

@@ -123,6 +123,10 @@ pub(crate) enum Fate {
     Pause,
     /// It will never succeed.
     Reject(Reason),
+    /// It will never succeed, but an earlier record of its job may have: the engine is asked whether the job is still open.
+    RejectIfOpen(Reason),
+    /// It may pass, or it never will because an earlier record of its job has done it: the engine is asked once, then it is tried again.
+    RetryIfOpen,
 }
 
 /// What `fault` says about the endpoint.
@@ -148,6 +152,22 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
     let ambiguous = call.leaves_doubt();
     let endpoint = |ambiguous| Fate::Retry { blame: Blame::Endpoint, ambiguous };
     let record = |ambiguous| Fate::Retry { blame: Blame::Record, ambiguous };
+    let reject = |reason| match call {
+        Call::Request(_) | Call::GiveResult if holds(Guard::OpenBeforeRefusal) => Fate::RejectIfOpen(reason),
+        // What cannot be seen is unknown: neither open nor gone.
+        Call::IsOpen => record(false),
+        Call::Request(_)
+        | Call::GiveResult
+        | Call::Act
+        | Call::ActOn(_)
+        | Call::Locate { .. }
+        | Call::Look(_)
+        | Call::Gather
+        | Call::CompleteJob
+        | Call::FailJob
+        | Call::Count(_)
+        | Call::Delete(_) => Fate::Reject(reason),
+    };
     match fault {
         Fault::Unsent | Fault::RateLimited => endpoint(false),
         Fault::Unavailable if !holds(Guard::UnavailableIsAmbiguous) => endpoint(false),
@@ -155,15 +175,18 @@ pub(crate) fn fate(command: Command, call: &Call, fault: Fault) -> Fate {
             endpoint(ambiguous)
         }
         Fault::EngineError | Fault::BadAnswer => record(ambiguous),
+        Fault::Conflict if matches!(call, Call::Request(_)) && holds(Guard::OpenBeforeRefusal) => Fate::RetryIfOpen,
         Fault::Conflict => record(ambiguous),
         Fault::NotFound => match command {
             // The execution or instance went away between locating and acting: look again, it may have been us.
             Command::Message { .. } | Command::Terminate => record(ambiguous),
-            Command::Start | Command::Publish | Command::Request { .. } => Fate::Reject(Reason::NOT_FOUND),
+            Command::Start | Command::Publish | Command::Request { .. } => reject(Reason::NOT_FOUND),
         },
         Fault::Unauthorized | Fault::Forbidden => Fate::Pause,
-        Fault::Refused => Fate::Reject(Reason::REFUSED),
-        Fault::TooLarge => Fate::Reject(Reason::TOO_LARGE),
-        Fault::Limit => Fate::Reject(Reason::LIMIT),
+        // So the engine answers, too, where the lock ends while the result is on its way.
+        Fault::Refused if *call == Call::GiveResult => record(false),
+        Fault::Refused => reject(Reason::REFUSED),
+        Fault::TooLarge => reject(Reason::TOO_LARGE),
+        Fault::Limit => reject(Reason::LIMIT),
     }
 }

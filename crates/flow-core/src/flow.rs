@@ -20,6 +20,7 @@ use crate::call::Call;
 use crate::contest::Contest;
 use crate::effect::{Effect, Notice};
 use crate::endpoint::{Endpoint, Permit, Probed, Seat};
+use crate::frontier::Frontier;
 use crate::gate::Polled;
 use crate::guards::{Guard, holds};
 use crate::input::{EndpointId, Input, LaneKey, Letter, Plan, RecordId, TopicId};
@@ -161,6 +162,12 @@ impl<W> Entry<W> {
         [key, event, self.business.map(Turn::Business)].into_iter().flatten()
     }
 
+    /// Whether it waits with a system's answer. One that is resolved waits no more.
+    fn keeps_answer(&self) -> bool {
+        let unresolved = !matches!(self.state, State::Settled);
+        unresolved && self.protocol.as_ref().is_some_and(Protocol::keeps_answer)
+    }
+
     /// Whether its effect may be there, or still come.
     fn is_begun(&self) -> bool {
         self.uncertain.is_some() || self.protocol.as_ref().is_some_and(|protocol| protocol.attempts > 0)
@@ -218,10 +225,12 @@ pub struct PartitionView {
     pub partition: Partition,
     /// By topic: what may be committed.
     pub frontiers: Vec<NextOffset>,
-    /// By topic: how many offsets beyond the frontier are finished.
+    /// By topic: offsets beyond the frontier that are finished.
     pub finished_beyond: Vec<u64>,
     /// Records in memory.
     pub held: usize,
+    /// Those of them that wait with a system's answer for their job to be handed out again.
+    pub answers_kept: usize,
     /// Queues with work: keys, event ids, business keys.
     pub busy_keys: usize,
     /// By topic: below it an earlier owner may have dispatched.
@@ -350,7 +359,11 @@ impl<W: Clone, O> Flow<W, O> {
     /// The partitions that are held now.
     pub fn partitions(&self) -> Vec<PartitionView> {
         let mut oldest: HashMap<Partition, i64> = HashMap::new();
+        let mut kept: HashMap<Partition, usize> = HashMap::new();
         for entry in self.records.values() {
+            if entry.keeps_answer() {
+                *kept.entry(entry.partition).or_default() += 1;
+            }
             if let Some(timestamp) = entry.timestamp_ms {
                 oldest.entry(entry.partition).and_modify(|t| *t = timestamp.min(*t)).or_insert(timestamp);
             }
@@ -358,8 +371,9 @@ impl<W: Clone, O> Flow<W, O> {
         let view = |(partition, owned): (&Partition, &Ownership)| PartitionView {
             partition: *partition,
             frontiers: owned.frontiers.iter().map(|frontier| frontier.committable()).collect(),
-            finished_beyond: owned.frontiers.iter().map(|frontier| frontier.finished_beyond()).collect(),
+            finished_beyond: owned.frontiers.iter().map(Frontier::finished_beyond).collect(),
             held: owned.held,
+            answers_kept: kept.get(partition).copied().unwrap_or_default(),
             busy_keys: owned.lanes.len(),
             uncertain_below: owned.horizons.iter().map(|horizon| NextOffset::new(horizon.uncertain_below)).collect(),
             remembered: owned.ledger.len(),

@@ -55,6 +55,12 @@ impl Frontier {
         NextOffset::new(self.next)
     }
 
+    /// Offsets beyond the frontier that are finished.
+    pub(crate) fn finished_beyond(&self) -> u64 {
+        let finished: i64 = self.runs.iter().map(|(start, end)| end - start).sum();
+        u64::try_from(finished).unwrap_or(0)
+    }
+
     /// How far reading is ahead of the frontier, in offsets.
     pub fn span(&self) -> u64 {
         u64::try_from(self.read - self.next).unwrap_or(0)
@@ -90,11 +96,6 @@ impl Frontier {
         self.finish(self.next, start);
         self.read = self.read.max(start);
         u64::try_from(passed - done).unwrap_or(0)
-    }
-
-    /// How many offsets beyond the frontier are finished.
-    pub(crate) fn finished_beyond(&self) -> u64 {
-        u64::try_from(self.runs.iter().map(|(start, end)| end - start).sum::<i64>()).unwrap_or(0)
     }
 
     /// How far the partition was read.
@@ -155,6 +156,19 @@ mod tests {
         assert_eq!(f.committable(), NextOffset::new(10));
         f.complete(Offset::new(10));
         assert_eq!(f.committable(), NextOffset::new(13));
+    }
+
+    #[test]
+    fn what_is_finished_beyond_the_frontier_is_counted_until_the_frontier_passes_it() {
+        let mut f = Frontier::restored(NextOffset::new(10), &[(12, 14)]);
+        for offset in 10..17 {
+            f.deliver(Offset::new(offset));
+        }
+        f.complete(Offset::new(15));
+        assert_eq!((f.finished_beyond(), f.committable().get()), (3, 10));
+        f.complete(Offset::new(11));
+        f.complete(Offset::new(10));
+        assert_eq!((f.finished_beyond(), f.committable().get()), (1, 14));
     }
 
     #[test]

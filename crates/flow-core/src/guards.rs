@@ -34,6 +34,10 @@ pub enum Guard {
     SystemFirst,
     /// A job that asked a system is recorded only after it was completed with the answer.
     ResultGiven,
+    /// An answer that the engine does not take is kept until the job was handed out again.
+    AnswerKept,
+    /// What a system refuses is a dead letter only while its job is open.
+    OpenBeforeRefusal,
     /// Nothing is dispatched beyond the committed horizon.
     HorizonFirst,
     /// A lease reaches the record that asks for it.
@@ -151,7 +155,7 @@ mod taken {
 
     impl Guard {
         /// Every guard.
-        pub const ALL: [Guard; 56] = [
+        pub const ALL: [Guard; 58] = [
             Guard::Settle,
             Guard::LagBetweenReads,
             Guard::HistoryToo,
@@ -166,6 +170,8 @@ mod taken {
             Guard::OutcomeFirst,
             Guard::SystemFirst,
             Guard::ResultGiven,
+            Guard::AnswerKept,
+            Guard::OpenBeforeRefusal,
             Guard::HorizonFirst,
             Guard::LeaseReaches,
             Guard::LeaseTerm,

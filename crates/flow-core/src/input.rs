@@ -171,7 +171,7 @@ pub enum Command {
     /// Publish the outcome of an external-worker job, then complete the job.
     Publish,
     /// Ask a system for what an external-worker job wants of it, then complete the job with the answer. The system knows a repeated
-    /// request by its idempotency key, so nothing of it is ever in doubt.
+    /// request by its idempotency key, so nothing of it is ever in doubt; it refuses another request under that key.
     Request {
         /// Which system.
         system: EndpointId,
@@ -209,6 +209,10 @@ pub enum Answer<O> {
     NoInstance(O),
     /// `Locate`: more than one instance could be meant.
     Several(u32),
+    /// `GiveResult`: the engine does not take it from us. The job is gone, or hidden, or its lock is not ours any more.
+    NotHeld,
+    /// `IsOpen`: the job is still to be done; the engine hands it out again, if it has not yet. One that is gone is `Done`.
+    Open(O),
     /// The call failed.
     Failed(Failure),
 }

@@ -5,16 +5,23 @@
 //! instances, wait `history_lag`, read the history. Any other order, or a shorter wait, misses an instance that ends
 //! between the reads. A first look at once saves the wait when it finds the effect.
 
+mod hold;
+mod next;
+mod request;
+
 use std::time::Duration;
 
 use crate::batch::Resolution;
 use crate::call::{Call, Scope};
 use crate::fate::{Blame, Fate, Fault, Reason, fate};
-use crate::gate::{Closed, Gate};
+use crate::gate::Gate;
 use crate::guards::{Guard, holds};
-use crate::input::{Answer, Command, Failure, Unseen};
+use crate::input::{Answer, Command, Failure};
 use crate::retry::{Dice, RetryPolicy};
 use crate::time::Moment;
+
+use next::dead;
+pub(crate) use next::{Next, Why};
 
 /// The waits and bounds of the protocol.
 #[derive(Clone, Copy, Debug)]
@@ -55,34 +62,17 @@ pub(crate) struct Protocol {
     failing_since: Option<Duration>,
     /// How many calls the endpoint had served at this record's last endpoint fault.
     seen_successes: Option<u64>,
-    /// Healthy time at which the message first found nobody waiting, or the outcome first lacked its audit.
+    /// Healthy time at which the message first found nobody waiting, the outcome first lacked its audit, or the engine did not take a
+    /// system's answer.
     held_since: Option<Duration>,
     /// Healthy time at which the engine first did not show what the record tells of.
     unseen_since: Option<Duration>,
-}
-
-/// What comes next for the record.
-#[derive(Debug)]
-pub(crate) enum Next<O> {
-    Call(Call),
-    /// Call after a delay.
-    Wait(Duration, Call, Why),
-    /// Call when the gate is open.
-    WhenOpen(Call, Why),
-    Resolve(Resolution<O>),
-    /// The call that follows the commit is over.
-    Over,
-    /// The call that follows the commit cannot be made; the engine hands the job out again when its lock ends.
-    Left(String),
-}
-
-/// Why a record waits, for people.
-#[derive(Debug)]
-pub(crate) enum Why {
-    Failed { failure: Failure, ambiguous: bool, closed: Option<(Closed, Duration)> },
-    NobodyWaiting,
-    NotSeen(&'static str),
-    Settling,
+    /// Whether the system that it asks has answered.
+    answered: bool,
+    /// Whether the engine was asked for the job after a conflict.
+    looked: bool,
+    /// Why the request becomes a dead letter, if its job is still open.
+    refusal: Option<(Reason, String)>,
 }
 
 impl Protocol {
@@ -100,6 +90,9 @@ impl Protocol {
             seen_successes: None,
             held_since: None,
             unseen_since: None,
+            answered: false,
+            looked: false,
+            refusal: None,
         }
     }
 
@@ -194,10 +187,20 @@ impl Protocol {
     fn failed<O>(&mut self, cx: &mut Context<'_>, call: Call, failure: Failure) -> Next<O> {
         match fate(self.command, &call, failure.fault) {
             Fate::Reject(reason) => self.rejected(cx, call, reason, failure),
+            Fate::RejectIfOpen(reason) => {
+                cx.gate.succeeded();
+                self.refused(reason, failure.detail)
+            }
             Fate::Pause => {
                 let closed = cx.gate.refused(cx.now, cx.dice);
                 Next::WhenOpen(call, Why::Failed { failure, ambiguous: false, closed })
             }
+            Fate::RetryIfOpen if !self.looked => {
+                cx.gate.succeeded();
+                self.looked = true;
+                Next::Call(Call::IsOpen)
+            }
+            Fate::RetryIfOpen => self.retry(cx, call, Blame::Record, false, failure),
             Fate::Retry { blame, ambiguous } => self.retry(cx, call, blame, ambiguous, failure),
         }
     }
@@ -210,10 +213,12 @@ impl Protocol {
                 Next::Resolve(Resolution::Accepted(output))
             }
             (Call::Request(_), Answer::Done(_)) => {
-                // What fails from here on fails at the engine, in its time.
-                (self.failing_since, self.seen_successes, self.failures) = (None, None, 0);
+                self.answered = true;
+                self.fails_anew();
                 Next::Call(Call::GiveResult)
             }
+            (Call::GiveResult, Answer::NotHeld) => Next::Call(Call::IsOpen),
+            (Call::IsOpen, Answer::Open(output)) => self.still_open(cx, output),
             (_, Answer::Done(output)) => Next::Resolve(Resolution::Accepted(output)),
             (Call::Gather, Answer::Incomplete(output)) => self.wait_for_history(cx, output),
             (Call::Gather, Answer::NotYet(unseen)) => self.wait_until_seen(cx, unseen),
@@ -251,7 +256,9 @@ impl Protocol {
                 | Answer::Located(_)
                 | Answer::NotWaiting
                 | Answer::NoInstance(_)
-                | Answer::Several(_),
+                | Answer::Several(_)
+                | Answer::NotHeld
+                | Answer::Open(_),
             ) => {
                 let detail = format!("the handler's answer does not belong to the call `{}`", call.name());
                 let failure = Failure { fault: Fault::BadAnswer, detail, retry_after: None };
@@ -322,8 +329,9 @@ impl Protocol {
         if self.exhausted(cx) && then.ends_job() {
             return Next::Left(failure.detail);
         }
-        if self.exhausted(cx) && !self.in_doubt() {
-            return self.exhaust(failure);
+        // Whether a job is open is asked until the engine says so, as a look-up is made until it sees.
+        if self.exhausted(cx) && !self.in_doubt() && then != Call::IsOpen {
+            return self.exhaust(&then, blame, failure);
         }
         if then.has_effect() {
             self.attempts += 1;
@@ -346,44 +354,8 @@ impl Protocol {
             // The last effect is in doubt: nothing is dead-lettered before a look-up saw.
             Call::Look(_) => self.retry(cx, call, Blame::Record, false, failure),
             Call::Act | Call::ActOn(_) | Call::Locate { .. } | Call::Gather => dead(reason, failure.detail),
-            Call::Request(_) | Call::GiveResult => dead(reason, failure.detail),
+            Call::Request(_) | Call::GiveResult | Call::IsOpen => dead(reason, failure.detail),
         }
-    }
-
-    fn hold<O>(&mut self, cx: &mut Context<'_>) -> Next<O> {
-        let hold_for = match self.command {
-            Command::Message { hold_for } => hold_for,
-            Command::Start | Command::Terminate | Command::Publish | Command::Request { .. } => Duration::ZERO,
-        };
-        let since = *self.held_since.get_or_insert(cx.healthy);
-        if cx.healthy.saturating_sub(since) >= hold_for {
-            let detail = format!(
-                "the instance did not wait for the message within {hold_for:?}; replay the dead letter once it does"
-            );
-            return dead(Reason::NO_SUBSCRIPTION, detail);
-        }
-        self.holds += 1;
-        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), self.locate(), Why::NobodyWaiting)
-    }
-
-    /// An outcome waits for its audit, but not for ever: history may never hold what we miss.
-    fn wait_for_history<O>(&mut self, cx: &mut Context<'_>, output: O) -> Next<O> {
-        let since = *self.held_since.get_or_insert(cx.healthy);
-        if cx.healthy.saturating_sub(since) >= cx.bounds.history_lag * 2 {
-            return Next::Resolve(Resolution::Accepted(output));
-        }
-        self.holds += 1;
-        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::Settling)
-    }
-
-    /// What the record tells of is hearsay until the engine shows it.
-    fn wait_until_seen<O>(&mut self, cx: &mut Context<'_>, unseen: Unseen) -> Next<O> {
-        let since = *self.unseen_since.get_or_insert(cx.healthy);
-        if cx.healthy.saturating_sub(since) >= unseen.hold_for {
-            return dead(unseen.reason, unseen.detail);
-        }
-        self.holds += 1;
-        Next::Wait(cx.bounds.hold.delay(self.holds, cx.dice), Call::Gather, Why::NotSeen(unseen.detail))
     }
 
     fn act<O>(&mut self, cx: &Context<'_>, call: Call) -> Next<O> {
@@ -416,8 +388,20 @@ impl Protocol {
         self.failing_since.is_some_and(|since| cx.healthy.saturating_sub(since) >= cx.bounds.give_up_after)
     }
 
-    fn exhaust<O>(&self, failure: Failure) -> Next<O> {
-        dead(Reason::EXHAUSTED, format!("gave up after {} attempts: {}", self.attempts, failure.detail))
+    fn exhaust<O>(&mut self, then: &Call, blame: Blame, failure: Failure) -> Next<O> {
+        let detail = format!("gave up after {} attempts: {}", self.attempts, failure.detail);
+        match self.command {
+            // An engine that is slow to answer does not take the result either.
+            Command::Request { .. } if *then == Call::GiveResult && blame == Blame::Endpoint => {
+                Next::Call(Call::IsOpen)
+            }
+            Command::Request { .. } if holds(Guard::OpenBeforeRefusal) => self.refused(Reason::EXHAUSTED, detail),
+            Command::Start
+            | Command::Message { .. }
+            | Command::Terminate
+            | Command::Publish
+            | Command::Request { .. } => dead(Reason::EXHAUSTED, detail),
+        }
     }
 }
 
@@ -435,10 +419,6 @@ fn next_read(scope: Scope) -> Option<Scope> {
 pub(crate) fn follower<O>() -> Resolution<O> {
     let detail = "an earlier record of its key was given up; replay the key's dead letters in order, or discard them";
     Resolution::DeadLettered { reason: Reason::QUARANTINED, detail: detail.into() }
-}
-
-fn dead<O>(reason: Reason, detail: impl Into<String>) -> Next<O> {
-    Next::Resolve(Resolution::DeadLettered { reason, detail: detail.into() })
 }
 
 #[cfg(test)]

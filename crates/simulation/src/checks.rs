@@ -166,6 +166,11 @@ impl World<'_> {
         }
         self.checks.ever.entry(key).or_default().push(written.resolution.clone());
         self.letter_booked(written);
+        if let Item::Job { job, .. } = written.work.item
+            && self.scenario.jobs[job].asks
+        {
+            return self.asked_and_recorded(job, &written.resolution);
+        }
         if written.resolution != Kind::Accepted {
             return;
         }
@@ -184,8 +189,7 @@ impl World<'_> {
                     self.violated(Promise::OneStart, text);
                 }
             }
-            Item::Job(job) if self.scenario.jobs[job].asks => self.asked_and_recorded(job),
-            Item::Job(job) => {
+            Item::Job { job, .. } => {
                 let outcomes = self.checks.outcomes.entry(job).or_default();
                 *outcomes += 1;
                 let twice = *outcomes > 1 && !self.checks.forgotten_jobs.contains(&job);
@@ -295,7 +299,7 @@ impl World<'_> {
     pub(crate) fn first_call(&mut self, worker: usize, work: Work) {
         let key = (work.flow, work.topic, work.partition, work.offset);
         let life = self.workers[worker].life;
-        let open = self.now - self.held_back_for(worker) - self.paused_for(worker, self.key_of(work.item));
+        let open = self.now - self.held_back_from(worker, work.item) - self.paused_for(worker, self.key_of(work.item));
         self.checks.first_calls.entry((worker, life, key)).or_insert(open);
     }
 
@@ -355,6 +359,16 @@ impl World<'_> {
         if let Notice::Unplaced(surprise) = &notice {
             self.unplaced(flow, surprise);
         }
+        let item_at =
+            |(topic, partition, offset): (flow_core::TopicId, event_model::Partition, event_model::Offset)| {
+                let records = self.kafka.log(flow, topic.0, partition.get()).all_from(offset.get());
+                records.first().map(|(_, item)| *item)
+            };
+        if let Notice::AnswerKept { at } = &notice {
+            self.answer_kept(worker, item_at(*at));
+        } else if let Notice::JobLeft { at, .. } = &notice {
+            self.answer_given_up(worker, item_at(*at));
+        }
         if let Notice::Double { at: (topic, partition, offset), .. } = &notice {
             self.double_found((flow, topic.0, partition.get(), offset.get()));
         }
@@ -379,6 +393,14 @@ impl World<'_> {
         }
     }
 
+    /// For how long the record could not have been tried. What a system keeps failing at runs in the system's time.
+    fn held_back_from(&self, worker: usize, item: Item) -> u64 {
+        match item {
+            Item::Job { job, .. } if self.scenario.jobs[job].asks => self.stood_for(worker),
+            Item::Job { .. } | Item::Source(_) => self.held_back_for(worker),
+        }
+    }
+
     /// NO_BLAME: a record that is given up had its whole time with a healthy endpoint.
     fn no_blame(&mut self, worker: usize, at: Key, reason: &Reason) {
         let bound = match reason.as_str() {
@@ -391,8 +413,9 @@ impl World<'_> {
         self.checks.compared(Promise::NoBlame);
         let (flow, topic, partition, offset) = at;
         let item = self.kafka.log(flow, topic, partition).all_from(offset).first().map(|(_, item)| *item);
-        let paused = item.map_or(0, |item| self.paused_for(worker, self.key_of(item)));
-        let healthy = self.now - self.held_back_for(worker) - paused - first;
+        let Some(item) = item else { return };
+        let paused = self.paused_for(worker, self.key_of(item));
+        let healthy = self.now - self.held_back_from(worker, item) - paused - first;
         if healthy < bound {
             let text = format!("{at:?} is given up ({reason}) after {healthy} ms of healthy time");
             self.violated(Promise::NoBlame, text);
@@ -403,7 +426,7 @@ impl World<'_> {
     pub(crate) fn planned(&self, item: Item) -> Option<(What, u32)> {
         match item {
             Item::Source(index) => Some((self.scenario.records[index].what, self.scenario.records[index].event)),
-            Item::Job(_) => None,
+            Item::Job { .. } => None,
         }
     }
 }

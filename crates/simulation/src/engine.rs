@@ -40,16 +40,13 @@ pub(crate) struct Instance {
 
 pub(crate) struct Engine {
     pub instances: Vec<Instance>,
-    pub completed: Vec<bool>,
     pub outage: Option<(Outage, u64)>,
     pub armed: Vec<CallFault>,
-    gathered: Vec<u32>,
 }
 
 impl Engine {
-    pub(crate) fn new(jobs: usize) -> Engine {
-        let (completed, gathered) = (vec![false; jobs], vec![0; jobs]);
-        Engine { instances: Vec::new(), completed, outage: None, armed: Vec::new(), gathered }
+    pub(crate) fn new() -> Engine {
+        Engine { instances: Vec::new(), outage: None, armed: Vec::new() }
     }
 }
 
@@ -187,6 +184,7 @@ impl World<'_> {
             Call::Gather => self.gather(work),
             Call::Request(_) => self.ask_system(work),
             Call::GiveResult => self.give_result(work),
+            Call::IsOpen => self.is_open(work),
             Call::CompleteJob => self.complete_job(work),
             Call::FailJob => self.fail_job(work),
             Call::Count(scope) => Answer::Copies(self.copies(work, *scope)),
@@ -360,30 +358,6 @@ impl World<'_> {
         Answer::Done(())
     }
 
-    fn gather(&mut self, work: Work) -> Answer<()> {
-        let Item::Job(job) = work.item else { return failure(CallFailure::Refused, None) };
-        self.engine.gathered[job] += 1;
-        if self.engine.gathered[job] % 4 == 1 && job % 3 == 0 { Answer::Incomplete(()) } else { Answer::Done(()) }
-    }
-
-    /// The job goes to the engine's own dead letters: it is not handed out again.
-    fn fail_job(&mut self, work: Work) -> Answer<()> {
-        let Item::Job(job) = work.item else { return failure(CallFailure::Refused, None) };
-        self.engine.completed[job] = true;
-        self.tell(|| format!("engine  job {job} is failed for good"));
-        Answer::Done(())
-    }
-
-    fn complete_job(&mut self, work: Work) -> Answer<()> {
-        let Item::Job(job) = work.item else { return failure(CallFailure::Refused, None) };
-        self.outcome_first(job);
-        if std::mem::replace(&mut self.engine.completed[job], true) {
-            return failure(CallFailure::NotFound, None);
-        }
-        self.tell(|| format!("engine  job {job} is completed"));
-        Answer::Done(())
-    }
-
     fn copies(&self, work: Work, scope: Scope) -> Vec<Copy> {
         let Item::Source(item) = work.item else { return Vec::new() };
         let event = self.scenario.records[item].event;
@@ -406,19 +380,6 @@ impl World<'_> {
             }
             _ => failure(CallFailure::NotFound, None),
         }
-    }
-
-    /// The engine hands the job out: its record is written to the jobs topic, again and again until it is completed.
-    pub(crate) fn acquire(&mut self, job: usize) {
-        if self.engine.completed[job] {
-            return;
-        }
-        let planned = &self.scenario.jobs[job];
-        let twice = self.rng.chance(10);
-        for _ in 0..if twice { 2 } else { 1 } {
-            self.append_job(planned.flow, planned.partition, job);
-        }
-        self.schedule(self.now + planned.lock, Event::Acquire(job));
     }
 }
 

@@ -9,6 +9,7 @@
 mod checks;
 mod engine;
 mod faults;
+mod jobs;
 mod kafka;
 mod letters;
 mod mutants;

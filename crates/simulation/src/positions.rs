@@ -83,7 +83,9 @@ impl World<'_> {
     /// An operator's tool, or the broker's own expiry, touches the offsets of an empty group only.
     pub(crate) fn touch_offsets(&mut self, flow: usize, touch: Touch) {
         let nobody = self.members(flow).all(|worker| !self.workers[worker].up);
-        if nobody && self.kafka.groups[flow].members.is_empty() {
+        // What is decided and not marked yet would take the place of what is put there.
+        let settled = (0..self.kafka.most_partitions()).all(|partition| !self.pending(flow, partition));
+        if nobody && settled && self.kafka.groups[flow].members.is_empty() {
             self.tell(|| format!("fault   the offsets of f{flow}: {touch:?}"));
             for partition in 0..self.kafka.most_partitions() {
                 for topic in 0..TOPICS {

@@ -2,6 +2,7 @@
 
 mod chains;
 pub(crate) mod failing;
+mod jobs;
 mod replays;
 
 use flow_core::OnLost;
@@ -10,6 +11,7 @@ use crate::pauses;
 use crate::positions::{self, Growth, Touch};
 use crate::rng::Rng;
 use failing::Failing;
+pub(crate) use jobs::PlannedJob;
 
 /// How long after its sending a request may take effect: the promise of the engine, and what workers are told. All times are in milliseconds.
 pub(crate) const SETTLE: u64 = 2500;
@@ -96,19 +98,6 @@ pub(crate) struct Planned {
     pub huge: bool,
     /// It comes by the replay topic, though nobody gave it up: the one before it may still be under way.
     pub replayed: bool,
-}
-
-/// A job that the engine hands out until it is completed.
-#[derive(Clone, Debug)]
-pub(crate) struct PlannedJob {
-    pub at: u64,
-    pub flow: usize,
-    pub partition: i32,
-    pub key: u8,
-    pub lock: u64,
-    pub huge: bool,
-    /// It asks a system instead of publishing an outcome.
-    pub asks: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -268,11 +257,9 @@ impl Scenario {
         records.extend(replays::of(&mut Rng::new(seed, 5), &records));
         records.extend(failing::records(&mut Rng::new(seed, 10), &config, &records));
         positions::move_keys(config.growth, &mut records);
-        let mut jobs = jobs(&mut Rng::new(seed, 3), &config);
+        let mut jobs = jobs::of(&mut Rng::new(seed, 3), &config);
         let mut systems = Rng::new(seed, 12);
-        for job in &mut jobs {
-            job.asks = systems.chance(40) && !job.huge;
-        }
+        jobs::ask(&mut systems, &mut Rng::new(seed, 13), &mut jobs);
         let system_outages = crate::system::outages(&mut systems);
         let mut faults = faults(&mut Rng::new(seed, 4), &config);
         faults.extend(replays::hand_overs(&mut Rng::new(seed, 6), &records));
@@ -348,27 +335,6 @@ fn records(rng: &mut Rng, config: &Config) -> Vec<Planned> {
 
 fn same_partition(config: &Config) -> u8 {
     if config.growth.is_some() { positions::SAME_PARTITION } else { config.partitions as u8 }
-}
-
-fn jobs(rng: &mut Rng, config: &Config) -> Vec<PlannedJob> {
-    if rng.chance(50) {
-        return Vec::new();
-    }
-    let mut at = rng.below(1000);
-    let count = rng.between(1, 5);
-    let plan = |_| {
-        at += rng.below(1200);
-        PlannedJob {
-            at,
-            flow: rng.below(config.flows as u64) as usize,
-            partition: rng.below(config.partitions as u64) as i32,
-            key: rng.below(3) as u8,
-            lock: rng.between(500, 2500),
-            huge: rng.chance(4),
-            asks: false,
-        }
-    };
-    (0..count).map(plan).collect()
 }
 
 fn faults(rng: &mut Rng, config: &Config) -> Vec<Fault> {

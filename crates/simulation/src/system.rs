@@ -2,7 +2,6 @@
 
 use flow_core::{Answer, EndpointId, Fault as CallFailure};
 
-use crate::checks::Promise;
 use crate::engine::{Stage, failure};
 use crate::rng::Rng;
 use crate::worker::Wake;
@@ -12,15 +11,15 @@ use crate::world::{Event, Item, Work, World};
 pub(crate) const SYSTEM: EndpointId = EndpointId(1);
 
 pub(crate) struct System {
-    /// By job: whether what it asks for is done.
-    pub done: Vec<bool>,
+    /// By job: the variables of the request that took effect.
+    pub done: Vec<Option<u32>>,
     /// The answers to the calls that its outages and losses spared.
     pub asked: u64,
 }
 
 impl System {
     pub(crate) fn new(jobs: usize) -> System {
-        System { done: vec![false; jobs], asked: 0 }
+        System { done: vec![None; jobs], asked: 0 }
     }
 }
 
@@ -56,34 +55,20 @@ impl World<'_> {
         self.schedule(self.now + after, Event::Engine(index, Stage::Effect { answers, instead }));
     }
 
-    /// The request takes effect, unless it did before.
+    /// The request takes effect, unless it did before. Another request under a key that is known is refused.
     pub(crate) fn ask_system(&mut self, work: Work) -> Answer<()> {
-        let Item::Job(job) = work.item else { return failure(CallFailure::Refused, None) };
+        let Item::Job { job, variables } = work.item else { return failure(CallFailure::Refused, None) };
         self.system.asked += 1;
-        let again = std::mem::replace(&mut self.system.done[job], true);
-        self.tell(|| format!("system  job {job} {}", if again { "is known and answered again" } else { "is done" }));
-        Answer::Done(())
-    }
-
-    /// OUTCOME_FIRST: a job that asks is completed only after the system has answered.
-    pub(crate) fn give_result(&mut self, work: Work) -> Answer<()> {
-        let Item::Job(job) = work.item else { return failure(CallFailure::Refused, None) };
-        self.checks.compared(Promise::OutcomeFirst);
-        if !self.system.done[job] {
-            self.violated(Promise::OutcomeFirst, format!("job {job} is completed, the system has not done it"));
+        let planned = &self.scenario.jobs[job];
+        if planned.refused {
+            return failure(CallFailure::Refused, None);
         }
-        let again = std::mem::replace(&mut self.engine.completed[job], true);
-        self.tell(|| {
-            format!("engine  job {job} is {}completed with the answer", if again { "no more there to be " } else { "" })
-        });
-        Answer::Done(())
-    }
-
-    /// A job that asked is recorded: it was completed before, and with it the process goes on.
-    pub(crate) fn asked_and_recorded(&mut self, job: usize) {
-        self.checks.compared(Promise::OutcomeFirst);
-        if !self.engine.completed[job] {
-            self.violated(Promise::OutcomeFirst, format!("job {job} is recorded, but was never completed"));
+        let first = *self.system.done[job].get_or_insert(variables);
+        let known = first == variables;
+        self.tell(|| format!("system  job {job} with variables {variables}: done with {first}"));
+        if known {
+            return Answer::Done(());
         }
+        failure(if planned.conflicts { CallFailure::Conflict } else { CallFailure::Refused }, None)
     }
 }

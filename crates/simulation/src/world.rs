@@ -7,6 +7,7 @@ use flow_core::{Answer, Call, Moment, RecordId};
 
 use crate::checks::Checks;
 use crate::engine::Engine;
+use crate::jobs::Job;
 use crate::kafka::{Kafka, REPLAY};
 use crate::letters::Letters;
 use crate::mutants::Switches;
@@ -22,7 +23,11 @@ use crate::worker::{Wake, Worker};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     Source(usize),
-    Job(usize),
+    Job {
+        job: usize,
+        /// How often the variables that it carries had changed.
+        variables: u32,
+    },
 }
 
 /// What a flow's driver knows of a record.
@@ -151,6 +156,7 @@ pub(crate) struct World<'a> {
     pub rng: Rng,
     pub kafka: Kafka,
     pub engine: Engine,
+    pub jobs: Vec<Job>,
     pub system: System,
     /// By slot: the workers of a slot, one of each flow, are one process.
     pub endpoints: Vec<Shared>,
@@ -183,7 +189,8 @@ impl<'a> World<'a> {
             seq: 0,
             rng: Rng::new(scenario.seed, 5),
             kafka: Kafka::new(config),
-            engine: Engine::new(scenario.jobs.len()),
+            engine: Engine::new(),
+            jobs: vec![Job::default(); scenario.jobs.len()],
             system: System::new(scenario.jobs.len()),
             endpoints,
             workers,

@@ -48,6 +48,7 @@ pub(crate) enum Operation {
     Historic,
     Sweep,
     InstanceHistory,
+    Instance,
     Waiting,
     Deliver,
     Terminate,
@@ -55,6 +56,7 @@ pub(crate) enum Operation {
     CompleteJob,
     FailJob,
     BpmnError,
+    Job,
     Tasks,
     Claim,
     Unclaim,
@@ -69,13 +71,14 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// In the order of declaration: the discriminant is the index.
-    const ALL: [Operation; 23] = [
+    const ALL: [Operation; 25] = [
         Operation::Token,
         Operation::Start,
         Operation::Running,
         Operation::Historic,
         Operation::Sweep,
         Operation::InstanceHistory,
+        Operation::Instance,
         Operation::Waiting,
         Operation::Deliver,
         Operation::Terminate,
@@ -83,6 +86,7 @@ impl Operation {
         Operation::CompleteJob,
         Operation::FailJob,
         Operation::BpmnError,
+        Operation::Job,
         Operation::Tasks,
         Operation::Claim,
         Operation::Unclaim,
@@ -103,6 +107,7 @@ impl Operation {
             Operation::Historic => "historic",
             Operation::Sweep => "sweep",
             Operation::InstanceHistory => "instance_history",
+            Operation::Instance => "instance",
             Operation::Waiting => "waiting",
             Operation::Deliver => "deliver",
             Operation::Terminate => "terminate",
@@ -110,6 +115,7 @@ impl Operation {
             Operation::CompleteJob => "complete_job",
             Operation::FailJob => "fail_job",
             Operation::BpmnError => "bpmn_error",
+            Operation::Job => "job",
             Operation::Tasks => "tasks",
             Operation::Claim => "claim",
             Operation::Unclaim => "unclaim",
@@ -137,6 +143,6 @@ mod tests {
         }
         let counts = calls.snapshot();
         assert!(counts.iter().all(|(_, count)| count == 1));
-        assert_eq!(counts.total(), 22, "the token request is no call to the engine");
+        assert_eq!(counts.total(), 24, "the token request is no call to the engine");
     }
 }

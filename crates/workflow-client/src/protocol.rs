@@ -36,6 +36,8 @@ pub(crate) trait Protocol: Send + Sync {
     fn history_lists_running(&self) -> bool;
     /// One instance with its variables: answered as the instance itself, 404, or a list of at most one.
     fn instance_history<'a>(&self, instance: &'a str) -> Request<'a>;
+    /// One running instance.
+    fn instance<'a>(&self, instance: &'a str) -> Request<'a>;
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a>;
     fn deliver<'a>(&self, execution: &'a str, message: &str, variables: &[Variable]) -> Request<'a>;
     fn terminate<'a>(&self, instance: &'a str, reason: &'a str) -> Request<'a>;
@@ -44,6 +46,8 @@ pub(crate) trait Protocol: Send + Sync {
     fn complete_job<'a>(&'a self, job: &'a str, worker: &str, variables: &[Variable]) -> Request<'a>;
     fn fail_job<'a>(&'a self, job: &'a str, worker: &str, failure: &JobFailure<'_>) -> Request<'a>;
     fn bpmn_error<'a>(&'a self, job: &'a str, worker: &str, code: &str, variables: &[Variable]) -> Request<'a>;
+    /// A job that is still to be done: answered as the job itself, 404, or a list of at most one.
+    fn job<'a>(&'a self, job: &'a str, instance: &'a str) -> Request<'a>;
 
     fn tasks<'a>(&self, filter: TaskFilter<'a>) -> Request<'a>;
     fn claim<'a>(&self, task: &'a str, assignee: &str) -> Request<'a>;

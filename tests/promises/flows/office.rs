@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use emulator::demo::differences;
 use emulator::{System, SystemTopics, Systems};
+use jiff::Timestamp;
 use promises::{
     DEADLINE, FlowCopy, Instance, Kafka, Received, Sent, Signal, committed_lag, create_topic, produce, read_all,
     repository, system_table, unique, until,
@@ -12,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use workflow_client::{CommentTarget, Fault, Start, Task, TaskFilter, Variable};
 
+use crate::conformance::Subject;
 use crate::support::Bench;
 
 /// Where a flow runs
@@ -24,6 +26,17 @@ pub(super) struct Office {
     instance: Mutex<Instance>,
     events: AtomicU32,
     commands: String,
+}
+
+/// What is special about an office
+#[derive(Default)]
+struct Furniture<'a> {
+    /// The system that is reached by Kafka
+    by_kafka: Option<System>,
+    /// Further lines of `[jobs]`
+    jobs: &'a str,
+    /// Further tables of the settings
+    tables: &'a str,
 }
 
 /// One business object of a test: what the examples call it, and what it is called here
@@ -43,7 +56,7 @@ impl Office {
 
     /// The same with something different in the flow's file.
     pub(super) async fn open_with(flow: &'static str, bench: Bench, change: &dyn Fn(String) -> String) -> Office {
-        Office::furnish(flow, bench, change, None, "").await
+        Office::furnish(flow, bench, change, Furniture::default()).await
     }
 
     /// The same with further tables in the settings.
@@ -53,20 +66,26 @@ impl Office {
         change: &dyn Fn(String) -> String,
         tables: &str,
     ) -> Office {
-        Office::furnish(flow, bench, change, None, tables).await
+        Office::furnish(flow, bench, change, Furniture { tables, ..Furniture::default() }).await
+    }
+
+    /// The same with jobs that are locked for no longer than a test may wait.
+    pub(super) async fn open_with_short_locks(flow: &'static str, bench: Bench) -> Office {
+        let bench = bench.with("request_timeout = \"20s\"");
+        let furniture = Furniture { jobs: "lock_duration = \"21s\"", ..Furniture::default() };
+        Office::furnish(flow, bench, &|flow| flow, furniture).await
     }
 
     /// The same with a system that is reached by Kafka, answers each command twice, and is given two seconds.
     pub(super) async fn open_over_kafka(flow: &'static str, bench: Bench, system: System) -> Office {
-        Office::furnish(flow, bench, &|flow| flow, Some(system), "").await
+        Office::furnish(flow, bench, &|flow| flow, Furniture { by_kafka: Some(system), ..Furniture::default() }).await
     }
 
     async fn furnish(
         flow: &'static str,
         bench: Bench,
         change: &dyn Fn(String) -> String,
-        by_kafka: Option<System>,
-        tables: &str,
+        Furniture { by_kafka, jobs, tables }: Furniture<'_>,
     ) -> Office {
         let (kafka, mut systems) = (Kafka::shared().await.unwrap(), Systems::start(&[]).await.unwrap());
         let [commands, replies] = [unique("commands"), unique("replies")];
@@ -88,7 +107,8 @@ impl Office {
             )
         };
         let of_systems: String = System::ALL.iter().map(table).collect();
-        let extra = format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{of_systems}{tables}", bench.engine_lines());
+        let extra =
+            format!("{}\n[jobs]\npoll_interval = \"100ms\"\n{jobs}\n{of_systems}{tables}", bench.engine_lines());
         let copy = FlowCopy::of(flow, kafka, &bench.settings, &extra, change).unwrap();
         let instance = Mutex::new(copy.started(2).await.unwrap());
         Office { bench, systems, kafka, flow, copy, instance, events: AtomicU32::new(0), commands }
@@ -132,6 +152,17 @@ impl Office {
         let letters = read_all(self.kafka, &self.copy.flow().dead_letters()).await.unwrap();
         let text = |letter: &Received, name| letter.header(name).unwrap_or_default().to_owned();
         letters.iter().map(|letter| (text(letter, "xc-reason"), text(letter, "xc-detail"))).collect()
+    }
+
+    /// The same, once there are so many.
+    pub(super) async fn letters(&self, count: usize) -> Vec<(String, String)> {
+        let there = async || {
+            let letters = self.letters_now().await;
+            Ok((letters.len() >= count).then_some(letters))
+        };
+        let letters = until(&format!("{count} dead letters"), DEADLINE, there).await.unwrap();
+        assert_eq!(letters.len(), count, "dead letters");
+        letters
     }
 
     /// What the flow is called here
@@ -194,15 +225,12 @@ impl Office {
         commands.iter().map(|command| command.header("ce_dataschema").map(str::to_owned)).collect()
     }
 
-    /// The same, once there are so many.
-    pub(super) async fn letters(&self, count: usize) -> Vec<(String, String)> {
-        let there = async || {
-            let letters = self.letters_now().await;
-            Ok((letters.len() >= count).then_some(letters))
-        };
-        let letters = until(&format!("{count} dead letters"), DEADLINE, there).await.unwrap();
-        assert_eq!(letters.len(), count, "dead letters");
-        letters
+    /// Waits until so many requests of that kind took effect.
+    pub(super) async fn took_effect(&self, system: System, operation: &str, count: usize) {
+        let there = async || Ok((self.effects(system, operation).0 >= count).then_some(()));
+        if let Err(error) = until(&format!("{count} {operation}"), DEADLINE, there).await {
+            panic!("{error:#}\n{}", self.log().await);
+        }
     }
 
     /// The connector is killed.
@@ -301,6 +329,34 @@ impl Case<'_> {
             Ok(value.as_ref().is_some_and(is).then_some(()))
         };
         until(&format!("{name} = {wanted} of {}", self.business_key), DEADLINE, there).await.unwrap();
+    }
+
+    /// The process stands still, and its jobs are hidden, until it is activated.
+    pub(super) async fn suspend(&self) {
+        let running = self.running().await;
+        Subject::over(self.office.bench.settings.clone(), None).suspend(&running).await;
+    }
+
+    pub(super) async fn activate(&self) {
+        let running = self.running().await;
+        Subject::over(self.office.bench.settings.clone(), None).activate(&running).await;
+    }
+
+    /// Waits until no job of the process is locked any more: nothing hands one out meanwhile.
+    pub(super) async fn locks_end(&self) {
+        let (jobs, id) = (format!("xc.{}.jobs", self.office.copy.flow().name()), self.running().await.id);
+        let over = async || {
+            let records = read_all(self.office.kafka, &jobs).await?;
+            let records = records.iter().map(Received::json).collect::<Result<Vec<Value>, _>>()?;
+            let own = records.iter().filter(|record| record["processInstanceId"] == *id);
+            let ends = own.filter_map(|record| record["lockExpiresAt"].as_str()?.parse::<Timestamp>().ok());
+            Ok(ends.max().is_some_and(|last| last < Timestamp::now()).then_some(()))
+        };
+        until(&format!("the end of the locks of {}", self.business_key), DEADLINE, over).await.unwrap();
+    }
+
+    async fn running(&self) -> workflow_client::Instance {
+        self.office.bench.engine.running(&self.definition, &self.business_key).await.unwrap().remove(0)
     }
 
     /// The replies of a kind for this case, once there are so many.

@@ -17,6 +17,16 @@ async fn people_begin_and_leave_in_the_opentext_dialect() {
     people_begin_and_leave(Bench::opentext().await).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_waits_for_its_job_to_be_handed_out_again_on_flowable() {
+    an_answer_waits_for_its_job_to_be_handed_out_again(Bench::flowable().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_waits_for_its_job_to_be_handed_out_again_in_the_opentext_dialect() {
+    an_answer_waits_for_its_job_to_be_handed_out_again(Bench::opentext().await).await;
+}
+
 async fn people_begin_and_leave(bench: Bench) {
     let office = Office::open("people", bench).await;
     tokio::join!(
@@ -185,4 +195,30 @@ async fn payroll_is_down_for_a_while(office: &Office) {
     person.begins.ends_as("onboarded").await;
     let (made, keys) = office.effects(System::Payroll, "entries.create");
     assert_eq!(made, keys);
+}
+
+/// Payroll's answer is lost until the instance is suspended and its lock over; meanwhile the name has changed, and payroll would refuse
+/// another request under the same key.
+async fn an_answer_waits_for_its_job_to_be_handed_out_again(bench: Bench) {
+    let office = Office::open_with_short_locks("people", bench).await;
+    let person = Person::hired(&office);
+    office.systems.disturb(System::Payroll, Rule::on("entries.create", Fault::DropAnswer));
+    person.begins.publish(&person.event).await;
+    office.took_effect(System::Payroll, "entries.create", 1).await;
+    person.begins.variable("accountId", &Value::String("*".into())).await;
+    let mut changed = person.event.clone();
+    (changed["kind"], changed["name"]) = (json!("changed"), json!("Mia Hansen-Roy"));
+    person.begins.publish(&changed).await;
+    person.begins.variable("name", &json!("Mia Hansen-Roy")).await;
+
+    person.begins.suspend().await;
+    office.systems.calm(System::Payroll);
+    office.logged("it waits until the engine hands the job out again").await;
+    person.begins.locks_end().await;
+    person.begins.activate().await;
+
+    person.acknowledges().await;
+    person.begins.ends_as("onboarded").await;
+    assert_eq!(office.effects(System::Payroll, "entries.create"), (1, 1));
+    office.closes().await;
 }

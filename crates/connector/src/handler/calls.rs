@@ -64,6 +64,7 @@ impl FlowHandler {
             (Task::Job(job), Call::FailJob) => self.give_back(job).await,
             (Task::Ask(asked), Call::Request(system)) => self.ask(asked, system).await,
             (Task::Ask(asked), Call::GiveResult) => self.give_result(asked).await,
+            (Task::Ask(asked), Call::IsOpen) => self.is_open(asked).await,
             (Task::Ask(asked), Call::FailJob) => self.give_back(&asked.job).await,
             (
                 Task::Nothing
@@ -80,6 +81,7 @@ impl FlowHandler {
                 | Call::CompleteJob
                 | Call::Request(_)
                 | Call::GiveResult
+                | Call::IsOpen
                 | Call::FailJob
                 | Call::Count(_)
                 | Call::Delete(_)),

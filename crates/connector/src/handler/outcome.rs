@@ -101,11 +101,7 @@ impl FlowHandler {
 
 /// 404: the job is gone, completed or cancelled. 403: the lock ran out, and the job comes again under its id. Either way there is
 /// nothing left to do for this record.
-pub(super) fn ended(
-    flow: &str,
-    job: &JobRecord,
-    answer: Result<(), CallError>,
-) -> Result<Answer<Output>, Box<Failure>> {
+fn ended(flow: &str, job: &JobRecord, answer: Result<(), CallError>) -> Result<Answer<Output>, Box<Failure>> {
     match answer {
         Ok(()) => Ok(Answer::Done(Output::Completed)),
         Err(error) if matches!(error.fault, Fault::NotFound | Fault::Forbidden) => {

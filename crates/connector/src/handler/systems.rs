@@ -7,10 +7,10 @@ use flow_config::{JobWork, Method, PlanError, SystemAnswer, SystemCall, Variable
 use flow_core::{Answer, EndpointId, Failure, Fault};
 use serde_json::{Value, json};
 use system_client::{CallError, Fault as ClientFault, Request, Response};
-use workflow_client::Variable;
+use workflow_client::{Fault as EngineFault, Variable};
 
-use super::faults::bad_answer;
-use super::{FlowHandler, Output, outcome};
+use super::faults::{bad_answer, failure};
+use super::{FlowHandler, Output};
 
 #[cfg(test)]
 mod tests;
@@ -110,7 +110,22 @@ impl FlowHandler {
                 self.engine.bpmn_error(id, worker, code, &variables).await
             }
         };
-        outcome::ended(&self.flow.name, &asked.job, answer)
+        match answer {
+            Ok(()) => Ok(Answer::Done(Output::Completed)),
+            // Which of the two it is, only the job itself tells: a suspended instance hides it, and its lock may have run out.
+            Err(error) if matches!(error.fault, EngineFault::NotFound | EngineFault::Forbidden) => {
+                tracing::debug!(flow = %self.flow.name, job = id, %error, "the engine does not take the result from us");
+                Ok(Answer::NotHeld)
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    /// Whether the job is still to be done.
+    pub(super) async fn is_open(&self, asked: &Asked) -> Called {
+        let JobRecord { job_id, process_instance_id, .. } = &asked.job;
+        let open = self.engine.is_open(job_id, process_instance_id).await.map_err(|error| failure(&error))?;
+        Ok(if open { Answer::Open(Output::Completed) } else { Answer::Done(Output::Completed) })
     }
 
     /// Shows whether the system is well: it answers, and does not refuse our credentials.

@@ -35,6 +35,15 @@ impl Telemetry {
                 self.holds.get_or_create(&of_flow(flow)).inc();
                 tracing::debug!(flow, at = place(at), ?delay, "{what}; holding its key");
             }
+            Notice::AnswerKept { at } => {
+                self.answers_kept.get_or_create(&of_flow(flow)).inc();
+                tracing::info!(
+                    flow,
+                    at = place(at),
+                    "the system's answer came when the job was not ours to complete any more (its lock had ended, or its instance is \
+                     suspended); it waits until the engine hands the job out again"
+                );
+            }
             Notice::DeadLettered { at, reason, detail, attempts } => {
                 self.dead_letters.get_or_create(&kind(flow, reason.as_str())).inc();
                 tracing::warn!(flow, at = place(at), %reason, detail, attempts, "dead letter");

@@ -167,6 +167,10 @@ impl<W: Clone, O> Flow<W, O> {
                 entry.turns_end_committed = verdict && holds(Guard::VerdictCommitted);
                 self.resolve(now, id, resolution, effects);
             }
+            Next::Released(resolution, detail) => {
+                effects.push(Effect::Notice(Notice::JobLeft { at, detail }));
+                self.resolve(now, id, resolution, effects);
+            }
             Next::Over => self.job_ended(id, effects),
             Next::Left(detail) => {
                 effects.push(Effect::Notice(Notice::JobLeft { at, detail }));
@@ -381,6 +385,11 @@ fn tell<W, O>(
         Why::NotSeen(what) => {
             let delay = delay.unwrap_or_default();
             effects.push(Effect::Notice(Notice::Held { at, what, delay }));
+        }
+        Why::NotHeld { again } => {
+            if !again {
+                effects.push(Effect::Notice(Notice::AnswerKept { at }));
+            }
         }
         Why::Settling => {}
     }

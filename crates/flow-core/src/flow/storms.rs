@@ -85,8 +85,9 @@ impl<W: Clone, O> Flow<W, O> {
                     self.tried(now, id, Tried::Bad, effects);
                 }
             }
-            Next::Wait(_, _, Why::NobodyWaiting) => self.tried(now, id, Tried::Open, effects),
-            Next::Call(_) | Next::Wait(..) | Next::WhenOpen(..) | Next::Resolve(_) | Next::Over | Next::Left(_) => {}
+            Next::Wait(_, _, Why::NobodyWaiting | Why::NotHeld { .. }) => self.tried(now, id, Tried::Open, effects),
+            Next::Call(_) | Next::Wait(..) | Next::WhenOpen(..) | Next::Resolve(_) => {}
+            Next::Released(..) | Next::Over | Next::Left(_) => {}
         }
     }
 

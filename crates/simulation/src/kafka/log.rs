@@ -133,10 +133,10 @@ impl World<'_> {
         self.kafka.replays[flow][partition as usize].append(0, Item::Source(item))
     }
 
-    pub(crate) fn append_job(&mut self, flow: usize, partition: i32, job: usize) {
+    pub(crate) fn append_job(&mut self, flow: usize, partition: i32, item: Item) {
         let gap = if self.rng.chance(50) { 1 } else { 0 };
-        let offset = self.kafka.jobs[flow][partition as usize].append(gap, Item::Job(job));
-        self.tell(|| format!("jobs    f{flow} {partition}@{offset} job {job}"));
+        let offset = self.kafka.jobs[flow][partition as usize].append(gap, item);
+        self.tell(|| format!("jobs    f{flow} {partition}@{offset} {item:?}"));
         for worker in 0..self.workers.len() {
             self.wake_reader(worker, 1);
         }

@@ -171,6 +171,6 @@ impl World<'_> {
 fn is_huge(scenario: &Scenario, item: Item) -> bool {
     match item {
         Item::Source(index) => scenario.records[index].huge,
-        Item::Job(job) => scenario.jobs[job].huge,
+        Item::Job { job, .. } => scenario.jobs[job].huge,
     }
 }

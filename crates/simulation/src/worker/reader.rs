@@ -97,10 +97,14 @@ impl World<'_> {
                 let business = u64::from(planned.business) + 1000 * work.flow as u64;
                 (planned.key, (event_hash(planned.event), planned.payload), Some(business), plan)
             }
-            Item::Job(job) => {
-                let key = 100 + self.scenario.jobs[job].key;
-                let system = SYSTEM;
-                let command = if self.scenario.jobs[job].asks { Command::Request { system } } else { Command::Publish };
+            Item::Job { job, .. } => {
+                let planned = &self.scenario.jobs[job];
+                // Jobs that ask wait for no other job.
+                let (key, command) = if planned.asks {
+                    (200 + job as u8, Command::Request { system: SYSTEM })
+                } else {
+                    (100 + planned.key, Command::Publish)
+                };
                 (key, (job_hash(job), 0), None, Plan::Command(command))
             }
         };

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Engine, refused};
-use crate::answers::Job;
+use crate::answers::{Instance, Job};
 use crate::calls::Operation;
-use crate::fault::{CallError, Endpoint};
+use crate::fault::{CallError, Endpoint, Fault};
 use crate::limits::{self, LimitError};
 use crate::pages::{bad_answer, read_rows};
 use crate::variable::{self, Variable};
@@ -90,6 +92,46 @@ impl Engine {
             .and_then(|()| limits::name("error code", code))
             .map_err(refused(Endpoint::Jobs, Operation::BpmnError))?;
         self.command(&self.protocol().bpmn_error(job_id, worker, code, variables)).await
+    }
+
+    /// Whether a job is still to be done, whoever holds its lock. One that a suspended instance hides counts as open: it cannot be
+    /// completed, and is there again once the instance is activated.
+    ///
+    /// # Errors
+    /// Any fault leaves it unknown.
+    pub async fn is_open(&self, job_id: &str, instance_id: &str) -> Result<bool, CallError> {
+        limits::id("job id", job_id)
+            .and_then(|()| limits::id("instance id", instance_id))
+            .map_err(refused(Endpoint::Jobs, Operation::Job))?;
+        if self.lists_job(job_id, instance_id).await? {
+            return Ok(true);
+        }
+        match self.answer::<Instance>(&self.protocol().instance(instance_id)).await {
+            Ok(instance) if instance.suspended => Ok(true),
+            // It may have been activated between the two reads.
+            Ok(_) => self.lists_job(job_id, instance_id).await,
+            Err(error) if error.fault == Fault::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn lists_job(&self, job_id: &str, instance_id: &str) -> Result<bool, CallError> {
+        let request = self.protocol().job(job_id, instance_id);
+        let answer = match self.transport().json(&request, self.before).await {
+            Err(error) if error.fault == Fault::NotFound => return Ok(false),
+            answer => answer?,
+        };
+        let rows = if answer.get("id").is_some() {
+            vec![answer]
+        } else {
+            let page = self.protocol().page(answer, "external-jobs");
+            page.map_err(|reason| bad_answer(&request, reason))?.rows
+        };
+        let own = |row: &Value| row.get("id").and_then(Value::as_str) == Some(job_id);
+        if rows.iter().all(own) {
+            return Ok(!rows.is_empty());
+        }
+        Err(bad_answer(&request, "the list holds other jobs than the one that was asked for"))
     }
 }
 

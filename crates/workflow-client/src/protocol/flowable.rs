@@ -57,6 +57,10 @@ impl Protocol for Flowable {
             .query("includeProcessVariables", "true")
     }
 
+    fn instance<'a>(&self, instance: &'a str) -> Request<'a> {
+        Request::new(Operation::Instance, Runtime, Method::GET, &["runtime", "process-instances", instance])
+    }
+
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
         Request::new(Operation::Waiting, Runtime, Method::GET, &["runtime", "executions"])
             .query("processInstanceId", instance)
@@ -90,6 +94,10 @@ impl Protocol for Flowable {
     fn bpmn_error<'a>(&'a self, job: &'a str, worker: &str, code: &str, variables: &[Variable]) -> Request<'a> {
         Request::new(Operation::BpmnError, Jobs, Method::POST, &["acquire", "jobs", job, "bpmnError"])
             .json(&BpmnErrorBody { worker_id: worker, error_code: code, variables })
+    }
+
+    fn job<'a>(&'a self, job: &'a str, _instance: &'a str) -> Request<'a> {
+        Request::new(Operation::Job, Jobs, Method::GET, &["jobs", job])
     }
 
     fn tasks<'a>(&self, filter: TaskFilter<'a>) -> Request<'a> {

@@ -62,6 +62,10 @@ impl Protocol for OpenText {
             .query("includeProcessVariables", "true")
     }
 
+    fn instance<'a>(&self, instance: &'a str) -> Request<'a> {
+        Request::new(Operation::Instance, Runtime, Method::GET, &["process-instances", instance])
+    }
+
     fn waiting<'a>(&self, instance: &'a str, message: &'a str) -> Request<'a> {
         Request::new(Operation::Waiting, Runtime, Method::GET, &["process-instances", "executions"])
             .query("processInstanceId", instance)
@@ -98,6 +102,13 @@ impl Protocol for OpenText {
             error_code: code,
             variables,
         })
+    }
+
+    /// By the documented query: a path for one job is not known.
+    fn job<'a>(&'a self, job: &'a str, instance: &'a str) -> Request<'a> {
+        let mut request = Request::templated(Operation::Job, Jobs, &self.job_paths.acquire, "");
+        request.method = Method::GET;
+        request.query("id", job).query("processInstanceId", instance).query("count", "2")
     }
 
     fn tasks<'a>(&self, filter: TaskFilter<'a>) -> Request<'a> {

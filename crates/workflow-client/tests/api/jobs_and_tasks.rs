@@ -58,6 +58,48 @@ async fn jobs_are_locked_and_settled() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_not_in_sight_is_open_while_its_instance_is_suspended() {
+    let job = json!({"id": "j1", "retries": 3});
+    for (dialect, path, instance) in [
+        (FLOWABLE, "/external-job-api/jobs/j1", "/process-api/runtime/process-instances/i1"),
+        (OPENTEXT, "/workflow-job/v1/external-jobs", "/workflow/v1/process-instances/i1"),
+    ] {
+        let (there, none) = if dialect == FLOWABLE {
+            (reply(200, job.to_string()), reply(404, ""))
+        } else {
+            let rows = |rows: Value| reply(200, list(dialect, "external-jobs", rows).to_string());
+            (rows(json!([job])), rows(json!([])))
+        };
+        let suspended = |is: bool| reply(200, json!({"id": "i1", "suspended": is}).to_string());
+        let cases = [
+            (vec![there.clone()], Some(true)),
+            (vec![none.clone(), suspended(true)], Some(true)),
+            (vec![none.clone(), reply(404, "")], Some(false)),
+            (vec![none.clone(), suspended(false), none.clone()], Some(false)),
+            (vec![none.clone(), suspended(false), there], Some(true)),
+            (vec![none, reply(503, "")], None),
+            (vec![reply(403, "")], None),
+        ];
+        for (number, (answers, expected)) in cases.into_iter().enumerate() {
+            let asked = answers.len();
+            let server = Server::start(move |_, index| answers[index].clone()).await;
+            let engine = if dialect == FLOWABLE { server.flowable() } else { server.opentext() };
+            assert_eq!(engine.is_open("j1", "i1").await.ok(), expected, "{dialect}, case {number}");
+            let seen: Vec<String> = server.seen().iter().map(|seen| seen.line()).collect();
+            let expected = [path, instance, path].map(|path| format!("GET {path}"));
+            assert_eq!(seen, expected[..asked], "{dialect}, case {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_ignores_the_filter_leaves_unknown_whether_a_job_is_open() {
+    let other = list(OPENTEXT, "external-jobs", json!([{"id": "j2", "retries": 3}]));
+    let (_server, engine) = answering(OPENTEXT, 200, other).await;
+    assert_eq!(engine.is_open("j1", "i1").await.unwrap_err().fault, Fault::BadAnswer);
+}
+
+#[tokio::test]
 async fn job_paths_of_opentext_are_configuration() {
     let server = Server::start(|_, _| reply(204, "")).await;
     let mut settings = Settings::opentext(&server.url, Auth::None);
