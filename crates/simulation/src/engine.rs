@@ -23,6 +23,7 @@ pub(crate) struct Instance {
     /// Of the record that started it.
     pub partition: i32,
     pub offset: i64,
+    pub replayed: bool,
     pub started: u64,
     pub ended: Option<u64>,
     /// When history shows its end.
@@ -232,6 +233,7 @@ impl World<'_> {
             root,
             partition: work.partition,
             offset: work.place(),
+            replayed: work.topic == REPLAY,
             started: self.now,
             ended: None,
             visible: u64::MAX,

@@ -52,12 +52,19 @@ impl World<'_> {
 
     /// BOUNDED: a storm does not drain the topic into the dead letters.
     pub(crate) fn storm_bounded(&mut self, worker: usize, batch: &Batch<Work, ()>) {
-        let row = self.row();
+        let (row, jobs) = (self.row(), &self.scenario.jobs);
         let watched = &mut self.workers[worker].storm;
         let mut longest = 0;
-        for resolved in batch.resolved.iter().filter(|resolved| matches!(resolved.work.item, Item::Source(_))) {
+        for resolved in &batch.resolved {
+            let of_source = match resolved.work.item {
+                Item::Source(_) => true,
+                // What was asked of a system and done is a good record, too.
+                Item::Job { job, .. } if jobs[job].asks => false,
+                Item::Job { .. } => continue,
+            };
             match &resolved.resolution {
                 Resolution::Accepted(()) => watched.run = 0,
+                Resolution::DeadLettered { .. } if !of_source => {}
                 Resolution::DeadLettered { reason, .. } if *reason != Reason::QUARANTINED => watched.run += 1,
                 Resolution::DeadLettered { .. }
                 | Resolution::Repeated
