@@ -97,7 +97,7 @@ pub(crate) struct Checks {
     /// Since the partition's books were last opened again by a reset or by lost metadata.
     current: HashMap<Key, Kind>,
     pub ever: HashMap<Key, Vec<Kind>>,
-    next: HashMap<(usize, u16, i32), i64>,
+    pub next: HashMap<(usize, u16, i32), i64>,
     /// By flow and event: root instances.
     pub starts: BTreeMap<(usize, u32), Vec<usize>>,
     pub deliveries: BTreeMap<(usize, u32), u32>,
@@ -108,6 +108,8 @@ pub(crate) struct Checks {
     pub outcomes: BTreeMap<usize, u32>,
     /// Outside the ledger's window.
     pub forgotten: BTreeSet<(usize, u32)>,
+    /// Flows whose partition 0 had not begun when the source grew.
+    pub grown_unbegun: BTreeSet<usize>,
     pub forgotten_jobs: BTreeSet<usize>,
     /// Gone, and counted or told.
     pub written_off: BTreeSet<Key>,

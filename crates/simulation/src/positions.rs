@@ -229,6 +229,9 @@ impl World<'_> {
             self.kafka.own_partitions = growth.to;
         } else {
             self.kafka.source_partitions = growth.to;
+            // A partition without books asks those of partition 0 for which count they were made.
+            let unbegun = |flow: &usize| !self.checks.next.contains_key(&(*flow, 0, 0));
+            self.checks.grown_unbegun = (0..self.scenario.config.flows).filter(unbegun).collect();
         }
         for worker in 0..self.workers.len() {
             let after = self.rng.between(1, NOTICED - 20);
@@ -263,7 +266,8 @@ impl World<'_> {
         // What is looked for is an instance with the event's mark under its business key.
         let reused = others.iter().any(|other| (other.payload, other.business) != (this.payload, this.business));
         for flow in 0..self.scenario.config.flows {
-            if !others.is_empty() && (reused || !self.checks.accepted.contains_key(&(flow, event))) {
+            let unknown = reused || self.checks.grown_unbegun.contains(&flow);
+            if !others.is_empty() && (unknown || !self.checks.accepted.contains_key(&(flow, event))) {
                 self.checks.forgotten.insert((flow, event));
             }
         }
