@@ -81,7 +81,8 @@ impl Kafka {
     /// Client settings that name this broker and nothing else
     pub fn client(&self) -> ClientConfig {
         let mut settings = ClientConfig::new();
-        settings.set("bootstrap.servers", &self.bootstrap);
+        // as the connector's clients: see `setup::properties`
+        settings.set("bootstrap.servers", &self.bootstrap).set("metadata.recovery.strategy", "none");
         settings
     }
 
@@ -170,8 +171,11 @@ fn java() -> Result<Command> {
 async fn await_metadata(bootstrap: &str, mut must_run: impl FnMut() -> Result<()>) -> Result<()> {
     let what = format!("Kafka at {bootstrap}");
     // librdkafka would tell every refused connection of the first seconds on stderr
-    let client: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).set("log_level", "0").create()?;
+    let client: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("log_level", "0")
+        .set("metadata.recovery.strategy", "none")
+        .create()?;
     let client = Arc::new(client);
     until(&what, DEADLINE, || {
         let running = must_run();

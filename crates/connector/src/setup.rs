@@ -198,5 +198,9 @@ pub(crate) fn properties(kafka: &KafkaSettings) -> BTreeMap<String, String> {
         PropertyValue::Plain(text) => text.clone(),
         PropertyValue::Secret(secret) => secret.expose_secret().to_owned(),
     };
-    kafka.properties.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+    // Clients of librdkafka 2.12 have crashed when their only broker restarted. Beginning anew from the bootstrap list is what is young in
+    // that path, and what 2.16 corrects; an address list that changes as a whole is the rarer case.
+    let ours = ("metadata.recovery.strategy".to_owned(), "none".to_owned());
+    let theirs = kafka.properties.iter().map(|(name, value)| (name.clone(), plain(value)));
+    std::iter::once(ours).chain(theirs).collect()
 }
