@@ -22,6 +22,9 @@ const JVM: [&str; 5] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:
 /// Any 16 bytes in URL-safe base64
 const CLUSTER_ID: &str = "eENvbm5lY3RvclRlc3RzMA";
 
+/// Seconds in which nothing was written in a transaction: longer than the broker bears one of ours
+const FORGOTTEN_AFTER: &str = "30";
+
 /// A broker that answers
 #[derive(Debug)]
 pub struct Kafka {
@@ -121,6 +124,19 @@ impl Kafka {
         ensure!(node.process.ended()?.is_some(), "the broker still runs: stop or kill it first");
         node.process = Process::start("broker", node.folder.path(), &broker_command(node.folder.path())?)?;
         await_metadata(&bootstrap, || node.process.must_run()).await
+    }
+
+    /// Ends transactions that stand open in a partition and that their coordinator has forgotten, as an operator does; one line for each.
+    ///
+    /// # Errors
+    /// The jars are missing, or the broker refused; the text has what it said.
+    pub async fn end_hanging_transactions(&self) -> Result<Vec<String>> {
+        let mut command = tokio::process::Command::from(java()?);
+        command.arg(repository().join("deploy/kafka/EndHanging.java")).args([&self.bootstrap, FORGOTTEN_AFTER]);
+        let output = command.kill_on_drop(true).output().await?;
+        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "EndHanging ended with {}:\n{said}{wrong}", output.status);
+        Ok(said.lines().map(str::to_owned).collect())
     }
 
     async fn end(&mut self, signal: Signal) -> Result<()> {

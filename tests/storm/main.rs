@@ -32,6 +32,8 @@ use stage::Stage;
 /// After the last blow replies have to come until none is missing; a silence of this length means that the rest never will. Longer
 /// than a take-over with all its waits (session, open transaction, lease term, settle), on a busy machine.
 const SILENCE: Duration = Duration::from_secs(90);
+/// So long nothing moves before operators look for transactions that the broker has forgotten to end.
+const OPERATORS_COME: Duration = Duration::from_secs(30);
 const PROGRESS: Duration = Duration::from_secs(5);
 
 /// Cases of all flows through real Kafka and an engine, while processes are killed and frozen, the broker restarts, engine and systems fail.
@@ -130,6 +132,7 @@ async fn storm(args: Args) -> Result<usize> {
     let published = source.finish().await?;
     let (mut heard, mut replies) = (Instant::now(), 0);
     let mut open = published.clone();
+    let mut looked = Instant::now();
     while heard.elapsed() < SILENCE {
         books.keep_open(&mut open);
         if open.is_empty() {
@@ -137,6 +140,10 @@ async fn storm(args: Args) -> Result<usize> {
         }
         if books.replies() > replies {
             (heard, replies) = (Instant::now(), books.replies());
+        }
+        if heard.elapsed().min(looked.elapsed()) > OPERATORS_COME {
+            looked = Instant::now();
+            stage.end_hanging_transactions().await?;
         }
         if told.elapsed() > PROGRESS {
             told = Instant::now();

@@ -35,6 +35,8 @@ pub(crate) struct Stage {
     kills: Vec<Instant>,
     /// Processes that ended though nothing had struck them.
     fallen: usize,
+    /// Transactions that the broker had forgotten and somebody ended.
+    forgotten: usize,
     /// Blows by kind, as they fell.
     struck: BTreeMap<&'static str, usize>,
     readings: Readings,
@@ -97,6 +99,7 @@ impl Stage {
             engine_well_at: None,
             kills: Vec::new(),
             fallen: 0,
+            forgotten: 0,
             struck: BTreeMap::new(),
             readings: Readings::default(),
             read_at: Instant::now(),
@@ -213,6 +216,15 @@ impl Stage {
         Ok(())
     }
 
+    /// What an operator does about a topic whose stable offset stands still.
+    pub(crate) async fn end_hanging_transactions(&mut self) -> Result<()> {
+        for ended in self.kafka.end_hanging_transactions().await? {
+            println!("a transaction that the broker had forgotten is ended: {ended}");
+            self.forgotten += 1;
+        }
+        Ok(())
+    }
+
     async fn restore(&mut self, process: usize, due: impl Fn(Instant) -> bool) -> Result<()> {
         match self.processes.get_mut(process) {
             Some(Place::Empty(at)) if due(*at) => {
@@ -317,6 +329,8 @@ impl Stage {
         }
         let _ = writeln!(text, "{}", self.tally().await);
         let _ = writeln!(text, "processes        {} ended by themselves", self.fallen);
+        let _ =
+            writeln!(text, "broker           {} transactions forgotten at its restarts, ended by hand", self.forgotten);
         let mut takeovers: Vec<Duration> = self.kills.iter().filter_map(|at| books.all_flow_after(*at)).collect();
         takeovers.sort();
         if let (Some(middle), Some(longest)) = (takeovers.get(takeovers.len() / 2), takeovers.last()) {
