@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Kafka;
@@ -142,7 +143,7 @@ fn read_to_ends(consumer: &BaseConsumer, topic: &str, count: usize, deadline: Du
     let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
     let topic_metadata = metadata.topics().first().context("metadata of one topic was asked for")?;
     if let Some(error) = topic_metadata.error() {
-        bail!("cannot read topic {topic}: {}", rdkafka::types::RDKafkaErrorCode::from(error));
+        bail!("cannot read topic {topic}: {}", RDKafkaErrorCode::from(error));
     }
     let mut assignment = TopicPartitionList::new();
     for partition in topic_metadata.partitions() {
@@ -172,11 +173,20 @@ fn read_to_ends(consumer: &BaseConsumer, topic: &str, count: usize, deadline: Du
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 at_end.insert(partition);
             }
+            // a broker that has just come back: the client connects again
+            Some(Err(error)) if disconnected(&error) => {}
             Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
         }
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     Ok(records)
+}
+
+fn disconnected(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+    )
 }
 
 fn received(message: &impl Message) -> Received {

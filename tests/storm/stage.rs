@@ -36,7 +36,7 @@ pub(crate) struct Stage {
     /// Processes that ended though nothing had struck them.
     fallen: usize,
     /// Transactions that the broker had forgotten and somebody ended.
-    forgotten: usize,
+    pub(crate) forgotten: usize,
     /// Blows by kind, as they fell.
     struck: BTreeMap<&'static str, usize>,
     readings: Readings,
