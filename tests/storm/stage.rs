@@ -216,13 +216,17 @@ impl Stage {
         Ok(())
     }
 
-    /// What an operator does about a topic whose stable offset stands still.
-    pub(crate) async fn end_hanging_transactions(&mut self) -> Result<()> {
-        for ended in self.kafka.end_hanging_transactions().await? {
-            println!("a transaction that the broker had forgotten is ended: {ended}");
-            self.forgotten += 1;
+    /// What an operator does about a topic whose stable offset stands still. Where it cannot be done, the account shows what is missing.
+    pub(crate) async fn end_hanging_transactions(&mut self) {
+        match self.kafka.end_hanging_transactions().await {
+            Ok(ended) => {
+                self.forgotten += ended.len();
+                ended
+                    .iter()
+                    .for_each(|ended| println!("a transaction that the broker had forgotten is ended: {ended}"));
+            }
+            Err(error) => println!("nobody can tell whether the broker has forgotten a transaction: {error:#}"),
         }
-        Ok(())
     }
 
     async fn restore(&mut self, process: usize, due: impl Fn(Instant) -> bool) -> Result<()> {
