@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use emulator::{Emulator, Options, Switches};
-use promises::{DEADLINE, Flowable, repository, until};
+use promises::{DEADLINE, Flowable, emulated_engine, repository, until};
 use reqwest::{Method, Request};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -29,12 +29,7 @@ impl Subject {
         let switches = Switches { sweep_interval_ms: 1_000, ..Switches::default() };
         let options = Options { switches, ..Options::default() };
         let emulator = Emulator::start(options).await.unwrap();
-        let auth = Auth::ClientCredentials {
-            token_url: emulator.token_url(),
-            client_id: emulator.client_id().to_owned(),
-            client_secret: emulator.client_secret().into(),
-        };
-        Self::over(Settings::opentext(emulator.base_url(), auth), Some(emulator))
+        Self::over(emulated_engine(&emulator), Some(emulator))
     }
 
     pub(crate) async fn flowable() -> Self {

@@ -1,10 +1,11 @@
-//! What the emulated engine counted of its own calls
+//! The emulated engine: how a client reaches it, and what it counted of its own calls
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use emulator::Emulator;
 use serde_json::Value;
+use workflow_client::{Auth, Settings};
 
 /// One operation, as the engine saw it
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub struct EngineCalls {
     pub calls: u64,
     /// Those of them that were answered by a status of 400 or above, or not at all
     pub bad: u64,
+}
+
+/// Settings of a client of the emulated engine
+pub fn emulated_engine(emulator: &Emulator) -> Settings {
+    let auth = Auth::ClientCredentials {
+        token_url: emulator.token_url(),
+        client_id: emulator.client_id().to_owned(),
+        client_secret: emulator.client_secret().into(),
+    };
+    Settings::opentext(emulator.base_url(), auth)
 }
 
 /// Calls by operation, such as `start` or `list-history`, since the engine began.

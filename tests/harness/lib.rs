@@ -20,7 +20,7 @@ mod wait;
 
 pub use connector::{Connector, connector_binary, metrics, sum, xconnector};
 pub use deployment::{Deployment, Instance};
-pub use engine_calls::{EngineCalls, engine_calls};
+pub use engine_calls::{EngineCalls, emulated_engine, engine_calls};
 pub use flow_copy::{Copied, FlowCopy};
 pub use flowable::Flowable;
 pub use group::{committed_lag, hidden_records};
@@ -30,7 +30,7 @@ pub use operator::{delete_group, grow_topic, remove_before, set_offset};
 pub use parts::{flowable_jar, free_address, repository};
 pub use process::{Process, Signal};
 pub use systems::{system_table, systems};
-pub use topic::{Received, Sent, create_topic, create_topic_with, produce, read_all, read_until};
+pub use topic::{Received, Sent, create_topic, create_topic_with, event_headers, produce, read_all, read_until};
 pub use wait::{DEADLINE, until};
 
 /// A name no other test of this run uses, for topics, groups, transactional ids, business keys and workers

@@ -91,6 +91,15 @@ pub async fn create_topic_with(kafka: &Kafka, name: &str, partitions: i32, setti
     Ok(())
 }
 
+/// Headers of an event in JSON, as CloudEvents wants them
+pub fn event_headers(id: &str, source: &str) -> OwnedHeaders {
+    let fields =
+        [("ce_specversion", "1.0"), ("ce_id", id), ("ce_source", source), ("content-type", "application/json")];
+    fields.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value.as_bytes()) })
+    })
+}
+
 /// Publishes in order, each acknowledged before the next is sent; gives partition and offset of each.
 ///
 /// # Errors

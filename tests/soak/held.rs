@@ -61,9 +61,7 @@ pub(crate) async fn soak(minutes: u64, rate: u32) -> Result<Vec<String>> {
     process.connector.wait(DEADLINE).await?;
     let (killed, looks) = (Instant::now(), stage.looks().await?);
     let process = stage.deployment.instance().await?;
-    load.stop();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let tickets = load.published();
+    let tickets = load.finish().await?;
     let all = async || Ok((replies.counts().keys.len() == tickets + 1).then_some(()));
     until("every ticket to be accepted", DEADLINE, all).await?;
     let (after, looked) = (killed.elapsed(), stage.looks().await? - looks);

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use emulator::{Emulator, Options};
-use promises::{Deployment, EngineCalls, Kafka, engine_calls, metrics, repository, sum};
-use rdkafka::message::{Header, OwnedHeaders};
+use promises::{
+    Deployment, EngineCalls, Kafka, emulated_engine, engine_calls, event_headers, metrics, repository, sum,
+};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
-use workflow_client::{Auth, Engine, Settings};
+use tokio::task::JoinHandle;
+use workflow_client::Engine;
 
 pub(crate) const PARTITIONS: u32 = 8;
 const ENGINE_LINES: &str = "settle = \"10s\"";
@@ -38,12 +40,7 @@ impl Stage {
     pub(crate) async fn set() -> Result<Stage> {
         let kafka = Kafka::start().await?;
         let emulator = Emulator::start(Options::default()).await?;
-        let auth = Auth::ClientCredentials {
-            token_url: emulator.token_url(),
-            client_id: emulator.client_id().to_owned(),
-            client_secret: emulator.client_secret().into(),
-        };
-        let settings = Settings::opentext(emulator.base_url(), auth);
+        let settings = emulated_engine(&emulator);
         let deployment = Deployment::of_tickets(&kafka, &settings, ENGINE_LINES)?;
         deployment.set_up(PARTITIONS).await?;
         let example = repository().join("schemas/ticket/examples/created.json");
@@ -71,12 +68,12 @@ impl Stage {
     pub(crate) fn publish(&self, run: &str, rate: Option<u32>, count: usize) -> Result<Load> {
         let producer = self.producer()?;
         let (topic, run, created) = (self.deployment.source(), run.to_owned(), self.created.clone());
-        let load = Load { published: Arc::default(), stop: Arc::default() };
-        let (published, stop) = (load.published.clone(), load.stop.clone());
-        tokio::spawn(async move {
+        let (published, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counting, stopped) = (published.clone(), stop.clone());
+        let task = tokio::spawn(async move {
             let begun = Instant::now();
             for number in 0..count {
-                if stop.load(Ordering::Relaxed) {
+                if stopped.load(Ordering::Relaxed) {
                     break;
                 }
                 if let Some(rate) = rate.filter(|_| number % BURST as usize == 0) {
@@ -89,11 +86,11 @@ impl Stage {
                 if send(&producer, &topic, &key, &format!("{key}/0"), &event).await.is_err() {
                     break;
                 }
-                published.fetch_add(1, Ordering::Relaxed);
+                counting.fetch_add(1, Ordering::Relaxed);
             }
             let _ = rdkafka::producer::Producer::flush(&producer, Duration::from_secs(60));
         });
-        Ok(load)
+        Ok(Load { published, stop, task })
     }
 
     /// Publishes one event.
@@ -146,6 +143,7 @@ impl Stage {
 pub(crate) struct Load {
     published: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+    task: JoinHandle<()>,
 }
 
 impl Load {
@@ -153,8 +151,11 @@ impl Load {
         self.published.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn stop(&self) {
+    /// Lets nothing more be published; how much was.
+    pub(crate) async fn finish(self) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
+        self.task.await?;
+        Ok(self.published.load(Ordering::Relaxed))
     }
 }
 
@@ -166,12 +167,8 @@ async fn send(
     event: &Value,
 ) -> Result<rdkafka::producer::DeliveryFuture> {
     let value = serde_json::to_vec(event)?;
-    let fields =
-        [("ce_specversion", "1.0"), ("ce_id", id), ("ce_source", "/soak"), ("content-type", "application/json")];
     loop {
-        let headers = fields.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value.as_bytes()) })
-        });
+        let headers = event_headers(id, "/soak");
         match producer.send_result(FutureRecord::to(topic).key(key).payload(&value).headers(headers)) {
             Ok(delivery) => return Ok(delivery),
             // The queue is bounded.

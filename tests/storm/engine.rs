@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use emulator::{Emulator, Options, Switches};
-use promises::{EngineCalls, Flowable, engine_calls};
-use workflow_client::{Auth, Settings};
+use promises::{EngineCalls, Flowable, emulated_engine, engine_calls};
+use workflow_client::Settings;
 
 use crate::EngineKind;
 
@@ -37,12 +37,7 @@ impl Engine {
             EngineKind::Emulator => {
                 let switches = Switches { sweep_interval_ms: 1_000, history_lag_ms: 500, ..Switches::default() };
                 let emulator = Emulator::start(Options { switches, ..Options::default() }).await?;
-                let auth = Auth::ClientCredentials {
-                    token_url: emulator.token_url(),
-                    client_id: emulator.client_id().to_owned(),
-                    client_secret: emulator.client_secret().into(),
-                };
-                let settings = Settings::opentext(emulator.base_url(), auth);
+                let settings = emulated_engine(&emulator);
                 Ok(Engine { client: workflow_client::Engine::new(settings.clone())?, settings, faults: emulator })
             }
         }

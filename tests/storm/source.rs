@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use promises::{systems, unique};
+use promises::{event_headers, systems, unique};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::task::JoinHandle;
 
@@ -102,12 +101,7 @@ async fn waves(
         for (topic, key, id, value) in &events {
             due += pause;
             tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
-            let headers = OwnedHeaders::new();
-            let fields =
-                [("ce_specversion", "1.0"), ("ce_id", id), ("ce_source", SOURCE), ("content-type", "application/json")];
-            let headers = fields
-                .iter()
-                .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }));
+            let headers = event_headers(id, SOURCE);
             let record = FutureRecord::to(topic).key(key).payload(value).headers(headers);
             sent.push(producer.send_result(record).map_err(|(error, _)| error)?);
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use emulator::{Emulator, Faults, Options, Switches};
-use promises::{Deployment, EngineCalls, Flowable, Kafka, engine_calls};
-use workflow_client::{Auth, Engine, Settings};
+use promises::{Deployment, EngineCalls, Flowable, Kafka, emulated_engine, engine_calls};
+use workflow_client::{Engine, Settings};
 
 use super::CONFLUENT_ID;
 
@@ -32,12 +32,7 @@ impl Bench {
         let switches =
             Switches { sweep_interval_ms: 1_000, token_expires_in_s: 15, history_lag_ms: 500, ..Switches::default() };
         let emulator = Emulator::start(Options { switches, ..Options::default() }).await.unwrap();
-        let auth = Auth::ClientCredentials {
-            token_url: emulator.token_url(),
-            client_id: emulator.client_id().to_owned(),
-            client_secret: emulator.client_secret().into(),
-        };
-        let settings = Settings::opentext(emulator.base_url(), auth);
+        let settings = emulated_engine(&emulator);
         Self::over(settings, "history_lag = \"1s\"\n".to_owned(), Some(emulator))
     }
 
